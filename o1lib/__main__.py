@@ -1,0 +1,3 @@
+from o1lib.cli import main
+
+main()

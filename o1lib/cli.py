@@ -1,0 +1,138 @@
+"""The console script: `o1lib run | evaluate | train | bench | doctor`. Errors of use exit with code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+SCALES = click.Choice(["ci", "laptop", "gpu"])
+
+
+class Group(click.Group):
+    """Turns the library's `ValueError` and `OSError`, which are written for users, into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            raise click.UsageError(str(error)) from error
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="o1lib")
+def main() -> None:
+    """Teach a small language model to reason: policy initialization, reward design, search and learning."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+@main.command()
+@click.option("--scale", type=SCALES, default=None, help="Preset; by default $SCALE, else laptop.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the executed notebooks.")
+@click.option("--in-place", is_flag=True, help="Write the outputs back into notebooks/ (make refresh).")
+@click.argument("notebooks", nargs=-1)
+def run(scale: str | None, out: Path | None, in_place: bool, notebooks: tuple[str, ...]) -> None:
+    """Execute the notebooks (all, or those whose name starts with a given number) and check their numbers."""
+    from o1lib.lab.notebooks import run_notebooks
+
+    scale = scale or os.environ.get("SCALE", "laptop")
+    sys.exit(0 if run_notebooks(scale, list(notebooks), out, in_place) else 1)
+
+
+@main.command()
+@click.option("--puzzles", type=click.Path(path_type=Path), required=True, help="JSON lines or CSV with a Puzzles column.")
+@click.option("--checkpoint", default="think", help="Name or folder.")
+@click.option("--instruction", type=click.Choice(["think", "solve", "answer"]), default="think")
+@click.option("--search", type=click.Choice(["greedy", "sample", "best_of_n"]), default="greedy")
+@click.option("--select", type=click.Choice(["model", "checker"]), default="model", help="How best_of_n chooses.")
+@click.option("--n", type=click.IntRange(1, 4096), default=16, help="Chains per puzzle (sample, best_of_n).")
+@click.option("--budget", type=click.IntRange(1), default=None, help="Generated tokens per puzzle at most.")
+@click.option("--max-new-tokens", type=click.IntRange(1, 1100), default=512)
+@click.option("--temperature", type=click.FloatRange(0, 100), default=1.0)
+@click.option("--seed", type=int, default=0)
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Report file (JSON).")
+def evaluate(puzzles: Path, checkpoint: str, out: Path | None, **options) -> None:
+    """Let a checkpoint solve puzzles and check every answer strictly."""
+    from o1lib.lab.evaluate import evaluate as run_evaluation
+    from o1lib.lab.evaluate import read_puzzles
+    from o1lib.policy.policy import Policy
+
+    problems = read_puzzles(puzzles)
+    if out:
+        if out.is_dir() or not out.parent.is_dir():
+            raise ValueError(f"{out} cannot be written: it is a folder, or its folder does not exist")
+        kept = out.with_name(out.name + ".partial.jsonl")
+        kept.write_text("")
+    policy = Policy.load(checkpoint)
+
+    def keep(result: dict) -> None:
+        if out:
+            with kept.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+
+    report = run_evaluation(policy, problems, on_result=keep, **options)
+    report["settings"] |= {"checkpoint": checkpoint, "puzzles": puzzles.name}
+    if out:
+        partial = out.with_name(out.name + ".part")
+        partial.write_text(json.dumps(report, indent=1) + "\n")
+        os.replace(partial, out)
+        kept.unlink()
+    mean = report["tokens"] / report["n"]
+    click.echo(f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), {mean:.0f} tokens a puzzle, {report['seconds']:.1f} s")
+
+
+@main.command()
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Checkpoint folder; by default under outputs/.")
+@click.option("--run-dir", type=click.Path(path_type=Path), default=None, help="Log and state; by default under outputs/.")
+@click.option("--ship", is_flag=True, help="Write the checkpoint to data/.")
+def train(name: str, out: Path | None, run_dir: Path | None, ship: bool) -> None:
+    """Make a named checkpoint from its recipe; a run that was stopped goes on where it was saved."""
+    from o1lib.lab.paths import data_dir
+    from o1lib.policy.checkpoints import make
+
+    if ship:
+        out = data_dir() / "checkpoints" / name
+    click.echo(f"saved in {make(name, run_dir, out)}")
+
+
+@main.group()
+def bench() -> None:
+    """Measure speed, as ratios within one run."""
+
+
+@bench.command()
+@click.option("--seconds", type=click.FloatRange(0.1), default=5.0)
+def traces(seconds: float) -> None:
+    """Chains written per second on one core."""
+    from o1lib.lab.bench import bench_traces
+
+    bench_traces(seconds)
+
+
+@bench.command()
+@click.option("--size", "sizes", multiple=True, default=("nano", "micro"), help="Checkpoint sizes to measure.")
+@click.option("--prompts", type=click.IntRange(1), default=32)
+@click.option("--samples", type=click.IntRange(1), default=8)
+@click.option("--repeats", type=click.IntRange(1), default=3)
+def rollouts(sizes: tuple[str, ...], prompts: int, samples: int, repeats: int) -> None:
+    """Our sampler against transformers' `generate`, on the same prompts, and against the machine's roofline."""
+    from o1lib.lab.bench import bench_rollouts
+
+    for size in sizes:
+        bench_rollouts(size, prompts, samples, repeats)
+
+
+@main.command()
+def doctor() -> None:
+    """What this machine has, what will be chosen, and what is broken with its mend."""
+    from o1lib.lab.doctor import report
+
+    sys.exit(report())

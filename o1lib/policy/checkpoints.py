@@ -1,0 +1,134 @@
+"""The shipped checkpoints: how each is made, saved, named and loaded.
+
+A checkpoint is a folder that `AutoModelForCausalLM.from_pretrained` reads: weights in bfloat16 (safetensors), config, tokenizer, and
+`card.json` with the command, the seed, the parent and its hash, the time it took and its scores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from o1lib.lab import machine
+from o1lib.lab.paths import data_dir, file_hash, outputs_dir
+from o1lib.policy.corpus import Mixture, base_parts, think_parts
+from o1lib.policy.model import SIZES, build_model
+from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.policy.train import TrainConfig, train
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint is made: from a size or a parent, on some parts of the corpus."""
+
+    parent: str  # the name of a size, or of another checkpoint
+    parts: Callable[[], dict]
+    config: TrainConfig
+    seed: int = 0
+
+
+RECIPES: dict[str, Recipe] = {
+    "nano-base": Recipe("nano", lambda: base_parts(3), TrainConfig(1_000_000, 1024, 1024, lr=2e-3)),
+    "nano-think": Recipe("nano-base", lambda: think_parts(3), TrainConfig(2_500_000, 1024, 1024, lr=2e-3)),
+    "base": Recipe("micro", lambda: base_parts(4), TrainConfig(2_000_000, 1024, 1024, lr=1e-3)),
+    "think": Recipe("base", lambda: think_parts(4), TrainConfig(20_000_000, 2048, 2048, lr=1e-3)),
+}
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a checkpoint: a folder of one's own, one made by `o1lib train` (first), or a shipped one.
+
+    Raises `ValueError`, with what there is, when it is missing or incomplete.
+    """
+    candidates = [Path(name), data_dir() / "checkpoints" / str(name)]
+    for folder in candidates:
+        if folder.is_dir() and (folder / "config.json").exists() and (folder / "model.safetensors").exists():
+            return folder
+    incomplete = next((str(c) for c in candidates if c.is_dir()), None)
+    if incomplete:
+        raise ValueError(f"{incomplete} is not a checkpoint: it needs config.json and model.safetensors")
+    shipped = sorted(p.name for p in (data_dir() / "checkpoints").glob("*") if p.is_dir())
+    raise ValueError(f"there is no checkpoint {str(name)!r}; shipped: {', '.join(shipped) or 'none'}; or give a folder")
+
+
+def load(name: str | Path, device: str = "cpu") -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    """The model (float32, evaluation mode) and tokenizer of a checkpoint. Raises `ValueError` when it cannot be read."""
+    folder = find(name)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # transformers and safetensors raise many kinds for truncated or foreign files
+        raise ValueError(f"the checkpoint {folder} cannot be read: {str(error).splitlines()[0][:200]}") from error
+    return model.to(device).eval(), tokenizer
+
+
+def save(model: LlamaForCausalLM, folder: str | Path, card: dict) -> Path:
+    """Write a checkpoint folder; an older one of that name is replaced only once the new one is complete."""
+    folder = Path(folder)
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    state = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        state.pop("lm_head.weight", None)
+    model.config.save_pretrained(partial)
+    from safetensors.torch import save_file
+
+    save_file(state, partial / "model.safetensors", metadata={"format": "pt"})
+    build_tokenizer().save_pretrained(partial)
+    (partial / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    return folder
+
+
+def card_of(name: str | Path) -> dict:
+    return json.loads((find(name) / "card.json").read_text())
+
+
+def make(name: str, run_dir: str | Path | None = None, out: str | Path | None = None, **train_options) -> Path:
+    """Train a named checkpoint (resuming an interrupted run) and save it; returns its folder.
+
+    Its parent is taken from the shipped checkpoints. Raises `ValueError` for an unknown name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"unknown checkpoint {name!r}; choose from {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    device = machine.default_device()
+    parent_hash = None
+    if recipe.parent in SIZES:
+        model = build_model(recipe.parent, recipe.seed).to(device)
+    else:
+        parent = find(recipe.parent)
+        model, parent_hash = load(parent, device)[0], file_hash(parent / "model.safetensors")
+    run_dir = Path(run_dir or outputs_dir() / "runs" / name)
+    begun = time.monotonic()
+    log = train(model, Mixture(recipe.parts(), build_tokenizer(), recipe.seed), recipe.config, run_dir, label=name, **train_options)
+    if log.rows[-1]["tokens"] < recipe.config.tokens:
+        return run_dir
+    card = {
+        "name": name,
+        "command": f"o1lib train {name}",
+        "seed": recipe.seed,
+        "parent": recipe.parent,
+        "parent_hash": parent_hash,
+        "weights": model.num_parameters(),
+        "config": asdict(recipe.config),
+        "tokens": log.rows[-1]["tokens"],
+        "updates": log.rows[-1]["step"],
+        "minutes": round(sum(r["seconds"] for r in log.rows) / 60, 1),
+        "loss": round(log.rows[-1]["loss"], 4),
+        "machine": machine.describe(),
+        "scores": {},
+    }
+    folder = save(model, out or outputs_dir() / "checkpoints" / name, card)
+    shutil.copy(run_dir / "log.csv", folder / "log.csv")
+    return folder

@@ -1,0 +1,311 @@
+"""Training documents: endless, index-addressable parts, and a mixture that is exact in tokens.
+
+A part is a function `rng -> Document`. Document number i of a part is drawn with a random generator seeded by (seed, part, i), so a
+run can be stopped anywhere and go on with the very next document. The mixture always draws from the part that is furthest
+below its share *of tokens*; a document is never cut.
+
+`check_goals` reads every document before it is trained on and refuses held-out goals, whatever made the document.
+
+Used in notebook 01, sections 2 and 4.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from transformers import PreTrainedTokenizerFast
+
+from o1lib.policy import traces
+from o1lib.policy.language import facts, grammar, logic
+from o1lib.policy.traces import Piece, Style, equation, values, words
+from o1lib.tasks import oracle
+from o1lib.tasks.arithmetic import Arithmetic
+from o1lib.tasks.base import HELD_OUT_TARGETS, refuse_held_out
+from o1lib.tasks.countdown import Countdown, Problem
+
+_GOAL = re.compile(r"\b(?:make|for) ([0-9]+)\b")
+_TRAINED = tuple(goal for goal in range(1, 101) if goal not in HELD_OUT_TARGETS)
+_WIDE = tuple(goal for goal in range(1, 1000) if goal not in HELD_OUT_TARGETS)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One training document: a user's prompt (None for plain text) and the pieces of the reply."""
+
+    prompt: str | None
+    pieces: list[Piece]
+
+    @property
+    def text(self) -> str:
+        return " ".join(text for text, _ in self.pieces)
+
+
+Part = Callable[[random.Random], Document]
+
+
+def check_goals(document: Document) -> None:
+    """Raise `ValueError` if a document asks for a held-out goal (`make G from`, `for G`), in its prompt or in its text."""
+    for text in (document.prompt or "", document.text):
+        for goal in _GOAL.findall(text):
+            refuse_held_out(int(goal))
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> tuple[list[int], list[bool]]:
+    """Token ids, and for each whether the loss counts it: not the prompt, not planted slips."""
+    check_goals(document)
+    ids, counted = [tokenizer.bos_token_id], [False]
+    if document.prompt is not None:
+        user, assistant = tokenizer.convert_tokens_to_ids(["<user>", "<assistant>"])
+        prompt = tokenizer.encode(document.prompt, add_special_tokens=False)
+        ids += [user, *prompt, assistant]
+        counted += [False] * (len(prompt) + 2)
+    # Neighboring pieces of one kind are encoded together: words carry their own space, so the ids are the same.
+    runs: list[list] = []
+    for text, is_counted in document.pieces:
+        if runs and runs[-1][1] == is_counted:
+            runs[-1][0].append(text)
+        else:
+            runs.append([[text], is_counted])
+    for texts, is_counted in runs:
+        new = tokenizer.encode(" ".join(texts), add_special_tokens=False)
+        ids += new
+        counted += [is_counted] * len(new)
+    return [*ids, tokenizer.eos_token_id], [*counted, True]
+
+
+class Mixture:
+    """Documents of several parts, mixed by tokens.
+
+    Args:
+        parts: name -> (share of the tokens, part). Shares need not sum to one.
+        tokenizer: encodes the documents.
+        seed: of the documents.
+    """
+
+    def __init__(self, parts: dict[str, tuple[float, Part]], tokenizer: PreTrainedTokenizerFast, seed: int = 0):
+        if not parts or any(share <= 0 for share, _ in parts.values()):
+            raise ValueError("a mixture needs parts with positive shares")
+        self.parts, self.tokenizer, self.seed = parts, tokenizer, seed
+        self.state = {name: {"documents": 0, "tokens": 0} for name in parts}
+
+    def next(self) -> tuple[list[int], list[bool]]:
+        """The next document's token ids and loss mask."""
+        name = min(self.parts, key=lambda part: self.state[part]["tokens"] / self.parts[part][0])
+        progress = self.state[name]
+        rng = random.Random(f"{self.seed} {name} {progress['documents']}")
+        ids, counted = encode(self.tokenizer, self.parts[name][1](rng))
+        progress["documents"] += 1
+        progress["tokens"] += len(ids)
+        return ids, counted
+
+    def batch(self, tokens: int) -> list[tuple[list[int], list[bool]]]:
+        """Documents with at least `tokens` tokens together."""
+        documents = []
+        while tokens > 0:
+            documents.append(self.next())
+            tokens -= len(documents[-1][0])
+        return documents
+
+
+# --- puzzles to train on -------------------------------------------------------------------------------------------
+
+
+def _problem(rng: random.Random, n_numbers: int, high: int = 13) -> Problem:
+    """A training problem: train-class inputs, a trained goal that nonnegative integers reach."""
+    return Countdown(n_numbers, high=high).train_problem(rng.getrandbits(48))
+
+
+def _reply(instruction: str, rng: random.Random, n_numbers: int, write, high: int = 13) -> Document:
+    while True:
+        problem = _problem(rng, n_numbers, high)
+        pieces = write(problem, rng)
+        if pieces is not None:
+            return Document(f"{instruction} : {problem}", pieces)
+
+
+def think_part(n_numbers: int, style: Style = Style(), high: int = 13) -> Part:
+    """Long chains (instruction `think`)."""
+    return partial(_reply, "think", n_numbers=n_numbers, write=partial(traces.think, style=style), high=high)
+
+
+def solve_part(n_numbers: int) -> Part:
+    """Straight chains (instruction `solve`)."""
+    return partial(_reply, "solve", n_numbers=n_numbers, write=traces.solve)
+
+
+def answer_part(n_numbers: int) -> Part:
+    """An answer without thinking (instruction `answer`)."""
+
+    def write(problem, rng):
+        steps = traces.random_solution(problem, rng)
+        return steps and [(f"<answer> {Countdown().expression(problem, steps)} </answer>", True)]
+
+    return partial(_reply, "answer", n_numbers=n_numbers, write=write)
+
+
+def judge_part(rng: random.Random) -> Document:
+    """Is a state of two or three numbers alive? Half of them are (instruction `judge`)."""
+    want_alive = rng.random() < 0.5
+    while True:
+        state = Problem(tuple(sorted(_random_number(rng) for _ in range(rng.choice((2, 3, 3, 3))))), rng.choice(_TRAINED))
+        if oracle.solvable(state.numbers, state.target) == want_alive:
+            return Document(f"judge : {state}", traces.judge(state, rng))
+
+
+def propose_part(rng: random.Random) -> Document:
+    """Several next steps (instruction `propose`)."""
+    problem = _problem(rng, rng.choice((3, 4)))
+    return Document(f"propose : {problem}", traces.propose(problem, rng))
+
+
+def revise_part(n_numbers: int, style: Style = Style()) -> Part:
+    """A wrong attempt with its value as feedback, then a better chain (instruction `revise`)."""
+
+    def write(rng: random.Random) -> Document:
+        while True:
+            problem = _problem(rng, n_numbers)
+            state, steps = problem, []
+            while len(state.numbers) > 1:
+                steps.append(rng.choice(Countdown().legal_steps(state)))
+                state = Problem(steps[-1].rest, state.target)
+            pieces = traces.think(problem, rng, style)
+            if state.numbers[0] != problem.target and pieces is not None:
+                attempt = Countdown().expression(problem, tuple(steps))
+                prompt = f"revise : {problem} ; attempt {attempt} gives {state.numbers[0]}"
+                return Document(prompt, pieces)
+
+    return write
+
+
+# --- drills: the small skills that the chains are made of ----------------------------------------------------------
+
+
+def _random_number(rng: random.Random) -> int:
+    """Mostly small, sometimes large: as the numbers of real chains are."""
+    return rng.randint(1, rng.choice((13, 13, 13, 30, 100, 200)))
+
+
+def lists_part(rng: random.Random, n: int = 8) -> Document:
+    """`x y get ...`: what two numbers can make."""
+    lines = []
+    for _ in range(n):
+        x, y = _random_number(rng), rng.randint(1, rng.choice((13, 13, 50)))
+        if rng.random() < 0.25:
+            x *= y  # so that exact division is seen often
+        x = min(x, 999)
+        lines.append(f"{x} {y} get {words(values(x, y))} no")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def tests_part(rng: random.Random, n: int = 6, style: Style = Style(slip=0.0)) -> Document:
+    """The equality test alone: what is wanted beside what two numbers give; half of the tests succeed."""
+    lines = []
+    for _ in range(n):
+        goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
+        x, y = _random_number(rng), rng.randint(1, 13)
+        kept = rng.randint(1, 13)
+        if rng.random() < 0.5:  # make it a hit: choose the goal among what the values and the kept number make
+            reached = [g for v in values(x, y) for g in values(v, kept) if g not in HELD_OUT_TARGETS]
+            goal = rng.choice(reached) if reached else goal
+        wanted = values(goal, kept)
+        shown, hit = traces._hit(values(x, y), wanted)
+        lines.append(f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def joins_part(rng: random.Random, n: int = 6) -> Document:
+    """The other equality test: what two numbers give beside what a result wants; half of the tests succeed."""
+    lines = []
+    for _ in range(n):
+        goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
+        c, d, result = rng.randint(1, 13), rng.randint(1, 13), _random_number(rng)
+        others = values(c, d)
+        if rng.random() < 0.5:
+            reached = [g for v in others for g in values(v, result) if g not in HELD_OUT_TARGETS]
+            goal = rng.choice(reached) if reached else goal
+        shown, hit = traces._hit(values(goal, result), others)
+        verdict = "no" if hit is None else "yes"
+        lines.append(f"for {goal} join {c} {d} get {words(others)} : {result} want {words(shown)} {verdict}")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def compose_part(rng: random.Random) -> Document:
+    """From steps to the expression they spell: the end of a chain."""
+    while True:
+        numbers = tuple(sorted(_random_number(rng) for _ in range(rng.choice((3, 4, 4)))))
+        state, steps = numbers, []
+        while len(state) > 1:
+            choices = [(s, rest) for s, rest in oracle.steps(state) if 0 < s[3] <= traces.LARGEST]
+            step, state = rng.choice(choices)
+            steps.append(step)
+        if state[0] not in HELD_OUT_TARGETS:
+            return Document(None, [(traces.conclusion(Problem(numbers, state[0]), steps), True)])
+
+
+def links_part(rng: random.Random, n: int = 8) -> Document:
+    """Which operation takes two numbers to a result: `x op y = z`."""
+    lines = []
+    while len(lines) < n:
+        x, y = _random_number(rng), rng.randint(1, 13)
+        results = values(x, y)
+        a, op, b, r = equation(x, y, rng.choice(results))
+        lines.append(f"{x} {y} has {r} so {a} {op} {b} = {r}")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def steps_part(rng: random.Random, n: int = 4) -> Document:
+    """Single legal steps and the numbers that they leave."""
+    lines = []
+    for _ in range(n):
+        numbers = tuple(sorted(_random_number(rng) for _ in range(rng.choice((2, 3, 4)))))
+        step = rng.choice(Countdown().legal_steps(Problem(numbers, 1)))
+        lines.append(f"use {words(numbers)} : {step.text} ;")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def arithmetic_part(rng: random.Random) -> Document:
+    """Arithmetic expressions reduced one operation at a time (instruction `solve`)."""
+    task = Arithmetic()
+    problem = task.train_problem(rng.getrandbits(48))
+    return Document(task.prompt(problem, "solve"), [(task.solution_text(problem), True)])
+
+
+# --- the mixtures of the shipped checkpoints -----------------------------------------------------------------------
+
+
+def base_parts(n_numbers: int) -> dict[str, tuple[float, Part]]:
+    """Pre-training: the small skills first, a little language, facts and logic beside them."""
+    parts = {
+        "tests": (30, tests_part),
+        "lists": (20, lists_part),
+        "compose": (12, compose_part),
+        "links": (8, links_part),
+        "steps": (6, steps_part),
+        "arithmetic": (4, arithmetic_part),
+        "grammar": (4, grammar),
+        "facts": (3, facts),
+        "logic": (3, logic),
+    }
+    return parts | {"joins": (10, joins_part)} if n_numbers > 3 else parts
+
+
+def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float, Part]]:
+    """Instruction fine-tuning: long chains above all, and the five other instructions."""
+    parts: dict[str, tuple[float, Part]] = {f"think {n_numbers}": (70, think_part(n_numbers, style))}
+    if n_numbers == 4:
+        parts["think 3"] = (4, think_part(3, style))
+    parts["think 2"] = (1, think_part(2, style))
+    return parts | {
+        "solve": (5, solve_part(n_numbers)),
+        "answer": (2, answer_part(n_numbers)),
+        "judge": (5, judge_part),
+        "propose": (3, propose_part),
+        "revise": (3, revise_part(n_numbers, style)),
+        "arithmetic": (3, arithmetic_part),
+        "tests": (2, tests_part),
+        "compose": (2, compose_part),
+    }

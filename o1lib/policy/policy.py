@@ -1,0 +1,154 @@
+"""A policy: a language model with its tokenizer, that samples responses to prompts and scores them.
+
+Used in every notebook.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from o1lib.lab.machine import default_device, fast_bf16
+from o1lib.policy import checkpoints
+from o1lib.policy.sampler import LlamaSampler, generate_plain
+from o1lib.policy.tokenizer import encode_prompt
+
+MAX_ROWS = 512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One response: its text (with the prefix, without the end token), new token ids, their log-probabilities in nats, and
+    whether it ended by itself."""
+
+    text: str
+    token_ids: list[int]
+    logprobs: list[float]
+    finished: bool
+
+
+class Policy:
+    """A causal language model that answers prompts.
+
+    Args:
+        model: any causal language model of transformers; a plain Llama gets the fast sampler.
+        tokenizer: its tokenizer. One with `<user>` and `<assistant>` tokens is prompted as ours, others by their chat template.
+        bf16: sample in bfloat16; by default where the processor has it.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bf16: bool | None = None):
+        self.model, self.tokenizer = model, tokenizer
+        device = next(model.parameters()).device.type
+        self.bf16 = fast_bf16(device) if bf16 is None else bf16
+        self._sampler: LlamaSampler | None = None
+
+    @classmethod
+    def load(cls, name: str | Path, device: str | None = None, bf16: bool | None = None) -> Policy:
+        """A policy from a checkpoint's name or folder. Raises `ValueError` when there is none or it cannot be read."""
+        return cls(*checkpoints.load(name, device or default_device()), bf16=bf16)
+
+    def refresh(self) -> None:
+        """Call after the model's weights have changed."""
+        if self._sampler:
+            self._sampler.refresh()
+
+    @property
+    def sampler(self) -> LlamaSampler | None:
+        """The fast sampler, or None for a model it does not know."""
+        if self._sampler is None and LlamaSampler.supports(self.model):
+            self._sampler = LlamaSampler(self.model, torch.bfloat16 if self.bf16 else torch.float32)
+        return self._sampler
+
+    def encode(self, prompt: str, prefix: str = "") -> list[int]:
+        """Token ids of a prompt with the assistant's turn opened, and begun with `prefix`."""
+        if "<assistant>" in self.tokenizer.get_vocab():
+            return encode_prompt(self.tokenizer, prompt, prefix)
+        message = [{"role": "user", "content": prompt}]
+        ids = self.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=True, return_dict=False)
+        return ids + self.tokenizer.encode(prefix, add_special_tokens=False) if prefix else ids
+
+    def sample(
+        self,
+        prompts: list[str],
+        n: int = 1,
+        *,
+        temperature: float = 1.0,
+        max_new_tokens: int = 512,
+        seed: int = 0,
+        prefixes: list[str] | None = None,
+        stop: tuple[str, ...] = (),
+        progress=None,
+    ) -> list[list[Sample]]:
+        """`n` responses to each prompt: a list of lists, in order.
+
+        Args:
+            temperature: 0 is greedy.
+            prefixes: beginnings of the responses to go on from, one per prompt.
+            stop: single tokens (words) that end a response besides the end token.
+            progress: called with a number of rows whenever some are finished.
+        """
+        ids = [self.encode(p, x) for p, x in zip(prompts, prefixes or [""] * len(prompts), strict=True)]
+        stops = [self.tokenizer.eos_token_id]
+        for word in stop:
+            token = self.tokenizer.encode(word, add_special_tokens=False)
+            if len(token) != 1:
+                raise ValueError(f"{word!r} is not a single token")
+            stops.append(token[0])
+        options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "stop": tuple(stops)}
+        if self.sampler is None:
+            generations = generate_plain(self.model, ids, n, seed=seed, **options)
+        else:
+            generations = self._in_turns(ids, n, seed, progress, options)
+        results = []
+        for i, group in enumerate(generations):
+            prefix = prefixes[i] + " " if prefixes and prefixes[i] else ""
+            results.append([Sample(prefix + self.decode(g.token_ids), g.token_ids, g.logprobs, g.finished) for g in group])
+        return results
+
+    def _in_turns(self, ids, n: int, seed: int, progress, options):
+        """Prompts in turns of at most `MAX_ROWS` rows; prompts of like length together, so that there is little padding."""
+        from o1lib.policy.sampler import row_keys
+
+        keys = row_keys(ids, n, seed).view(len(ids), n)  # keyed before reordering: occurrences are counted in the given order
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        size = max(1, MAX_ROWS // n)
+        results: list = [None] * len(ids)
+        for start in range(0, len(ids), size):
+            turn = order[start : start + size]
+            found = self.sampler.sample([ids[i] for i in turn], n, keys=keys[turn].flatten(), progress=progress, **options)
+            for i, group in zip(turn, found, strict=True):
+                results[i] = group
+        return results
+
+    def decode(self, token_ids: list[int]) -> str:
+        """The text of generated tokens, without the end token."""
+        eos = self.tokenizer.eos_token_id
+        return self.tokenizer.decode([t for t in token_ids if t != eos])
+
+    @torch.inference_mode()
+    def logprobs(self, prompts: list[str], responses: list[list[int]], max_tokens: int = 16_384) -> list[torch.Tensor]:
+        """Log-probabilities (nats, float32) of the given response tokens, by the model's own forward pass.
+
+        Args:
+            responses: token ids, one response per prompt.
+            max_tokens: tokens per forward pass (memory).
+        """
+        rows = [(self.encode(p), list(r)) for p, r in zip(prompts, responses, strict=True)]
+        order = sorted(range(len(rows)), key=lambda i: -len(rows[i][0]) - len(rows[i][1]))
+        device = next(self.model.parameters()).device
+        results: list = [None] * len(rows)
+        while order:
+            longest = len(rows[order[0]][0]) + len(rows[order[0]][1])
+            turn, order = order[: max(1, max_tokens // longest)], order[max(1, max_tokens // longest) :]
+            ids = torch.zeros(len(turn), longest, dtype=torch.int64)
+            for row, i in enumerate(turn):
+                ids[row, : len(rows[i][0]) + len(rows[i][1])] = torch.tensor(rows[i][0] + rows[i][1])
+            logits = self.model(input_ids=ids[:, :-1].to(device), use_cache=False).logits.float()
+            chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None].to(device))[..., 0].cpu()
+            for row, i in enumerate(turn):
+                first = len(rows[i][0]) - 1
+                results[i] = chosen[row, first : first + len(rows[i][1])]
+        return results

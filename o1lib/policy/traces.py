@@ -1,0 +1,272 @@
+"""The trace writer: long chains of thought about Countdown, written from the truth, with six human-like behaviors.
+
+The goal of a puzzle enters a chain only through arithmetic and through *equality tests between two lists that stand side by
+side*: `want` lists what a missing part would have to be, `get` lists what two numbers can make. Both lists come from one skill,
+`values(x, y)`, because v + c = g, v - c = g, v * c = g, ... are solved by v in values(g, c). A goal that was never trained on
+therefore needs no new skill. Three grammars are kept, so that the comparison in notebook 01 can be redone:
+
+* `dfs`: one step, then every second step, then the values of the last two numbers, next to the goal (a depth-first search);
+* `blocks`: one step, then for each number kept for last: what is wanted, and what the other two give;
+* `fan` (the one the checkpoints use): a *pair* is tried with all its results at once, so that what is wanted is listed once and
+  tested against all of them. It visits the same tree as `dfs` in a fifth of the tokens.
+
+The six behaviors (paper, section 3.3 and Table 1) and their words: problem analysis `use .. for ..`, task decomposition `want`, task
+completion `get` and `so`, alternative proposal `try` / `keep` / `join`, self-evaluation `no` / `yes` / `dead`, self-correction `wait`.
+
+Used in notebook 01, section 3.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from o1lib.tasks import oracle
+from o1lib.tasks.countdown import Countdown, Problem
+
+LARGEST = 999  # values above this, and zero, are not followed: they win no puzzle of the ladder's 3 and 4 numbers
+GRAMMARS = ("dfs", "blocks", "fan")
+_task = Countdown()
+
+# A piece of a training document: its text, and whether the loss counts it. Prompts and planted slips are not counted.
+Piece = tuple[str, bool]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a chain is written.
+
+    Args:
+        grammar: one of `GRAMMARS`.
+        oracle_order: probability that a chain tries the more promising pairs first (alive + Gaussian noise); otherwise random.
+        slip: probability that a list of values contains a planted slip, which is noticed and mended (self-correction).
+        order_seed_only: (never set by users) the order is drawn from the chain's own random numbers.
+    """
+
+    grammar: str = "fan"
+    oracle_order: float = 0.5
+    slip: float = 0.003
+
+    def __post_init__(self):
+        if self.grammar not in GRAMMARS:
+            raise ValueError(f"unknown grammar {self.grammar!r}; choose from {', '.join(GRAMMARS)}")
+
+
+def values(x: int, y: int) -> list[int]:
+    """What two numbers can make, in the order + - * /, without repeats, zeros and values above `LARGEST`."""
+    found = []
+    for _, _, _, value in oracle.combine(x, y):
+        if 0 < value <= LARGEST and value not in found:
+            found.append(value)
+    return found
+
+
+def equation(x: int, y: int, result: int) -> tuple[int, str, int, int]:
+    """The first step on x and y that gives `result`. Raises `ValueError` if there is none."""
+    for step in oracle.combine(x, y):
+        if step[3] == result:
+            return step
+    raise ValueError(f"{x} and {y} cannot make {result}")
+
+
+def words(numbers) -> str:
+    return " ".join(map(str, numbers))
+
+
+def pairs(numbers: tuple[int, ...]) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
+    """The distinct pairs of a sorted multiset, each with the sorted rest."""
+    found = {}
+    for i, j in combinations(range(len(numbers)), 2):
+        found.setdefault((numbers[i], numbers[j]), numbers[:i] + numbers[i + 1 : j] + numbers[j + 1 :])
+    return list(found.items())
+
+
+def _hit(found: list[int], wanted: list[int]) -> tuple[list[int], int | None]:
+    """The values up to and including the first that is wanted, and that value."""
+    for index, value in enumerate(found):
+        if value in wanted:
+            return found[: index + 1], value
+    return found, None
+
+
+class _Writer:
+    """Collects the words of one chain; `solved` holds the winning steps once they are found."""
+
+    def __init__(self, problem: Problem, rng: random.Random, style: Style):
+        self.problem, self.goal, self.rng, self.style = problem, problem.target, rng, style
+        self.pieces: list[Piece] = []
+        self.solved: list[tuple[int, str, int, int]] | None = None
+
+    def say(self, text: str, counted: bool = True) -> None:
+        self.pieces.append((text, counted))
+
+    def get(self, x: int, y: int, wanted: list[int]) -> int | None:
+        """Write `x y get ...` up to a value that is wanted; return it (self-evaluation: `yes` or `no`)."""
+        shown, hit = _hit(values(x, y), wanted)
+        if self.rng.random() < self.style.slip:
+            wrong = max(1, shown[-1] + self.rng.choice((-10, -2, -1, 1, 2, 10)))
+            if wrong != shown[-1] and wrong not in wanted:
+                self.say(f"{x} {y} get {words(shown[:-1])}")
+                self.say(str(wrong), counted=False)
+                self.say("wait")
+        self.say(f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")
+        return hit
+
+    def blocks(self, numbers: tuple[int, ...], before: list) -> bool:
+        """Settle a state of three numbers (or two): for each number kept for last, what is wanted and what the others give."""
+        if len(numbers) == 2:
+            self.say(f"want {self.goal} :")
+            hit = self.get(*numbers, [self.goal])
+            if hit is not None:
+                self.solved = [*before, equation(*numbers, hit)]
+            return hit is not None
+        choices = pairs(numbers)
+        self.rng.shuffle(choices)
+        for (x, y), (kept,) in choices:
+            wanted = values(self.goal, kept)
+            self.say(f"keep {kept} want {words(wanted)} :")
+            hit = self.get(x, y, wanted)
+            if hit is not None:
+                self.solved = [*before, equation(x, y, hit), equation(hit, kept, self.goal)]
+                return True
+        self.say("dead")
+        return False
+
+    def promising(self, items: list, rests) -> list:
+        """Order alternatives: at random, or the noisy oracle's (one for alive, plus noise of the same size)."""
+        self.rng.shuffle(items)
+        if self.rng.random() < self.style.oracle_order:
+            scores = {}
+            for item in items:
+                alive = any(oracle.solvable(rest, self.goal) for rest in rests(item))
+                scores[item] = alive + self.rng.gauss(0, 1)
+            items.sort(key=scores.get, reverse=True)
+        return items
+
+    def first_steps(self) -> Iterator[tuple[tuple[int, str, int, int], tuple[int, ...]]]:
+        """`try` the single first steps one after the other (grammars `dfs` and `blocks`)."""
+        steps = [s for s in oracle.steps(self.problem.numbers) if 0 < s[0][3] <= LARGEST]
+        for step, rest in self.promising(steps, lambda item: [item[1]]):
+            a, op, b, result = step
+            self.say(f"try {a} {op} {b} = {result} rest {words(rest)} for {self.goal}")
+            yield step, rest
+
+    def run_blocks(self) -> None:
+        for step, rest in self.first_steps():
+            if self.blocks(rest, [step]):
+                return
+
+    def run_dfs(self) -> None:
+        for step, rest in self.first_steps():
+            for second, left in oracle.steps(rest):
+                a, op, b, result = second
+                if not 0 < result <= LARGEST:
+                    continue
+                shown, hit = _hit(values(*left), [self.goal])
+                self.say(f"then {a} {op} {b} = {result} get {words(left)} : {words(shown)} for {self.goal}")
+                self.say("no" if hit is None else "yes")
+                if hit is not None:
+                    self.solved = [step, second, equation(*left, hit)]
+                    return
+            self.say("dead")
+
+    def run_fan(self) -> None:
+        joined = set()
+        choices = self.promising(pairs(self.problem.numbers), self._fan_states)
+        for (a, b), (c, d) in choices:
+            results = values(a, b)
+            self.say(f"try {a} {b} get {words(results)} rest {c} {d} for {self.goal}")
+            for kept, other in ((c, d), (d, c)) if c != d else ((c, d),):
+                wanted = values(self.goal, kept)
+                self.say(f"keep {kept} want {words(wanted)} :")
+                for result in results:
+                    hit = self.get(result, other, wanted)
+                    if hit is not None:
+                        self.solved = [equation(a, b, result), equation(result, other, hit), equation(hit, kept, self.goal)]
+                        return
+            if ((c, d), (a, b)) not in joined:
+                joined.add(((a, b), (c, d)))
+                others = values(c, d)
+                self.say(f"join {c} {d} get {words(others)} :")
+                for result in results:
+                    shown, hit = _hit(values(self.goal, result), others)
+                    self.say(f"{result} want {words(shown)} {'no' if hit is None else 'yes'}")
+                    if hit is not None:
+                        self.solved = [equation(a, b, result), equation(c, d, hit), equation(result, hit, self.goal)]
+                        return
+            self.say("dead")
+
+    @staticmethod
+    def _fan_states(item) -> list[tuple[int, ...]]:
+        (a, b), rest = item
+        return [tuple(sorted((*rest, value))) for value in values(a, b)]
+
+
+def think(problem: Problem, rng: random.Random, style: Style = Style()) -> list[Piece] | None:
+    """A long chain for a problem of 2 to 4 numbers: `<think> ... </think> <answer> ... </answer>` as pieces.
+
+    Returns None when the grammar cannot reach the goal (unsolvable, or only through zero, fractions or huge values).
+    """
+    if not 2 <= len(problem.numbers) <= 4:
+        raise ValueError(f"chains are written for 2 to 4 numbers, got {len(problem.numbers)}")
+    writer = _Writer(problem, rng, style)
+    writer.say(f"<think> use {words(problem.numbers)} for {problem.target}")
+    if len(problem.numbers) < 4:
+        writer.blocks(problem.numbers, [])
+    else:
+        getattr(writer, f"run_{style.grammar}")()
+    if writer.solved is None:
+        return None
+    writer.say(conclusion(problem, writer.solved))
+    return writer.pieces
+
+
+def conclusion(problem: Problem, steps: list[tuple[int, str, int, int]]) -> str:
+    """The end of a chain: the winning steps restated, the expression composed from them."""
+    said = " , ".join(f"{a} {op} {b} = {r}" for a, op, b, r in steps)
+    return f"so {said} </think> {answer(problem, steps)}"
+
+
+def answer(problem: Problem, steps) -> str:
+    return f"<answer> {oracle.expression(tuple(steps), problem.numbers)} </answer>"
+
+
+def solve(problem: Problem, rng: random.Random) -> list[Piece] | None:
+    """A straight chain of canonical steps (instruction `solve`), a random one of the solutions."""
+    steps = random_solution(problem, rng)
+    if steps is None:
+        return None
+    text = " ; ".join(step.text for step in steps)
+    return [(f"<think> {text} </think> <answer> {_task.expression(problem, steps)} </answer>", True)]
+
+
+def random_solution(problem: Problem, rng: random.Random):
+    """A winning sequence of steps, drawn step by step among the alive ones; None if there is none."""
+    state, steps = problem, []
+    if not _task.solvable(state):
+        return None
+    while len(state.numbers) > 1:
+        alive = [s for s in _task.legal_steps(state) if oracle.solvable(s.rest, state.target)]
+        step = rng.choice(alive)
+        steps.append(step)
+        state = Problem(step.rest, state.target)
+    return tuple(steps)
+
+
+def judge(state: Problem, rng: random.Random, style: Style = Style()) -> list[Piece]:
+    """Is this state of two or three numbers alive? The listing, then the verdict (instruction `judge`)."""
+    writer = _Writer(state, rng, style)
+    writer.say(f"<think> use {words(state.numbers)} for {state.target}")
+    alive = writer.blocks(state.numbers, [])
+    writer.say(f"</think> <answer> {'alive' if alive else 'dead'} </answer>")
+    return writer.pieces
+
+
+def propose(problem: Problem, rng: random.Random, n: int = 3) -> list[Piece]:
+    """Several distinct next steps, alive ones first (instruction `propose`)."""
+    steps = [s for s in _task.legal_steps(problem) if 0 < s.result <= LARGEST]
+    rng.shuffle(steps)
+    steps.sort(key=lambda s: not oracle.solvable(s.rest, problem.target))
+    return [(f"<answer> {' ; '.join(s.text for s in steps[:n])} </answer>", True)]

@@ -1,0 +1,7 @@
+"""The small worlds."""
+
+from o1lib.tasks.arithmetic import Arithmetic
+from o1lib.tasks.base import HELD_OUT_TARGETS, SPLITS, Verdict
+from o1lib.tasks.countdown import Countdown, Problem, Step
+
+__all__ = ["HELD_OUT_TARGETS", "SPLITS", "Arithmetic", "Countdown", "Problem", "Step", "Verdict"]

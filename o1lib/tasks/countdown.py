@@ -1,0 +1,288 @@
+"""Countdown: use every number exactly once, with + - * /, to reach the target. Game of 24 is target 24.
+
+The ladder: 3 numbers (everything exact in milliseconds), 4 numbers (the headline), 5 and 6 numbers (hard). A *state* is the
+sorted multiset of the numbers that are left, and the target; a *step* replaces two of them by a result. Steps stay within
+the nonnegative integers (the larger number first, division only when exact); the verifier accepts exact fractions as well.
+
+Left out on purpose: other operators, numbers left unused (in some versions of the game they may be), negative results.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations_with_replacement
+
+from o1lib.tasks import oracle
+from o1lib.tasks.base import GAME24, HELD_OUT_TARGETS, SPLITS, TEST_TARGETS, VAL_TARGETS, Verdict, input_class
+from o1lib.tasks.expression import evaluate, extract_answer, numbers_of, parse_expression
+
+INSTRUCTIONS = ("answer", "solve", "think", "judge", "propose", "revise")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Numbers (sorted, positive) and a positive target. It is its own initial state."""
+
+    numbers: tuple[int, ...]
+    target: int
+
+    def __str__(self) -> str:
+        return f"make {self.target} from {' '.join(map(str, self.numbers))}"
+
+
+State = Problem  # a state is the problem that is left to solve
+
+
+@dataclass(frozen=True)
+class Step:
+    """Two numbers of a state replaced by the result of an operation."""
+
+    left: int
+    op: str
+    right: int
+    result: int
+    rest: tuple[int, ...]  # the sorted numbers after the step
+
+    @property
+    def equation(self) -> str:
+        return f"{self.left} {self.op} {self.right} = {self.result}"
+
+    @property
+    def text(self) -> str:
+        """The one canonical text of the step."""
+        return f"{self.equation} left {' '.join(map(str, self.rest))}"
+
+
+_STEP = re.compile(r"([0-9]{1,18}) ([-+*/]) ([0-9]{1,18}) = ([0-9]{1,18})(?: left ((?:[0-9]{1,18} ?)+))?\Z")
+
+
+class Countdown:
+    """The Countdown task.
+
+    Args:
+        n_numbers: how many numbers a sampled problem has (2 to 6).
+        low, high: the range of the numbers of sampled problems.
+        max_target: sampled goals are 1..max_target, but for those that the split holds out.
+
+    Used in notebook 00, section 2.
+    """
+
+    def __init__(self, n_numbers: int = 4, low: int = 1, high: int = 13, max_target: int = 100):
+        for name, value, least, most in (
+            ("n_numbers", n_numbers, 2, 6),
+            ("low", low, 1, 10**6),
+            ("high", high, low, 10**6),
+            ("max_target", max_target, 1, 999),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise ValueError(f"{name} must be an integer from {least} to {most}, got {value!r}")
+        self.n_numbers, self.low, self.high, self.max_target = n_numbers, low, high, max_target
+
+    def __repr__(self) -> str:
+        return f"Countdown(n_numbers={self.n_numbers}, low={self.low}, high={self.high}, max_target={self.max_target})"
+
+    # --- problems -------------------------------------------------------------------------------------------------
+
+    def problem(self, numbers, target: int = GAME24) -> Problem:
+        """A problem of one's own. Raises `ValueError` with the reason when it is malformed."""
+        if isinstance(numbers, (str, bytes)) or not hasattr(numbers, "__iter__"):
+            raise ValueError(f"numbers must be a list of positive integers, got {numbers!r}")
+        numbers = list(numbers)
+        for name, value in [("every number", x) for x in numbers] + [("target", target)]:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+            if value >= 10**18:
+                raise ValueError(f"{name} must be below 10^18")
+        if not 2 <= len(numbers) <= 6:
+            raise ValueError(f"a problem has 2 to 6 numbers, got {len(numbers)}")
+        return Problem(tuple(sorted(numbers)), target)
+
+    def problems(self, split: str, n: int | None = None, seed: int = 0) -> list[Problem]:
+        """`n` solvable problems of a split, the same for the same seed, and the first k of n are those of k.
+
+        `train` draws with replacement from an endless stream. The other splits are finite at 3 and 4 numbers: they are
+        listed completely, shuffled by the seed and cut to `n` (`None`: all of them; `game24` is never shuffled).
+
+        * `val_inputs`, `test_inputs`: inputs never trained on, goals that are;
+        * `val_targets`: goals never trained on, inputs of the training or validation class;
+        * `test_targets`: likewise, inputs of any class;
+        * `game24`: every solvable multiset of `low..high` for 24.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
+        if split == "train":
+            if n is None:
+                raise ValueError("the training split is endless: say how many problems")
+            return [self.train_problem(index, seed) for index in range(n)]
+        if split == "game24" or self.n_numbers <= 4:
+            found = list(_finite_split(split, self.n_numbers, self.low, self.high, self.max_target))
+            if split != "game24":
+                random.Random(f"{split} {seed}").shuffle(found)
+            return found[:n]
+        if n is None:
+            raise ValueError(f"{split} is too large to list at {self.n_numbers} numbers: say how many problems")
+        return [self._sampled(split, index, seed) for index in range(n)]
+
+    def train_problem(self, index: int, seed: int = 0) -> Problem:
+        """Training problem number `index` of a seed: train-class numbers, then one of the goals they can reach."""
+        return self._sampled("train", index, seed)
+
+    def _sampled(self, split: str, index: int, seed: int) -> Problem:
+        rng = random.Random(f"{split} {self!r} {seed} {index}")
+        while True:
+            numbers = tuple(sorted(rng.randint(self.low, self.high) for _ in range(self.n_numbers)))
+            if not _input_allowed(split, numbers):
+                continue
+            if self.n_numbers <= 4:  # what they reach is listed once
+                reached = oracle.reachable(numbers)
+                goals = [goal for goal in _goals(split, self.max_target) if goal in reached]
+            else:
+                goals = [goal for goal in _goals(split, self.max_target) if oracle.solvable(numbers, goal)]
+            if goals:
+                return Problem(numbers, rng.choice(goals))
+
+    # --- text -----------------------------------------------------------------------------------------------------
+
+    def prompt(self, problem: Problem, instruction: str = "think") -> str:
+        """The user's text for a problem, e.g. `think : make 24 from 4 6 7 11`."""
+        if instruction not in INSTRUCTIONS:
+            raise ValueError(f"unknown instruction {instruction!r}; choose from {', '.join(INSTRUCTIONS)}")
+        return f"{instruction} : {problem}"
+
+    def answer_of(self, response: str) -> str | None:
+        """The plain expression of a response, or None when it has none that can be read."""
+        try:
+            return extract_answer(response)
+        except ValueError:
+            return None
+
+    def verify(self, problem: Problem, response: str) -> Verdict:
+        """Check a response strictly: every number exactly once, exact fractions, the target reached."""
+        try:
+            return self.verify_answer(problem, extract_answer(response))
+        except ValueError as error:
+            return Verdict(False, str(error))
+
+    def verify_answer(self, problem: Problem, expression: str) -> Verdict:
+        """Check a bare expression (without the answer tags)."""
+        try:
+            parsed = parse_expression(expression)
+            used, given = Counter(numbers_of(parsed)), Counter(problem.numbers)
+            for number in sorted(used | given):
+                if used[number] != given[number]:
+                    times = f"{_shown(number)} is used {used[number]} times, it is given {given[number]} times"
+                    return Verdict(False, times.replace(" 1 times", " once"))
+            value = evaluate(parsed)
+        except ValueError as error:
+            return Verdict(False, str(error))
+        if value != problem.target:
+            return Verdict(False, f"the answer is {_shown(value)}, not {_shown(problem.target)}")
+        return Verdict(True, f"the answer uses every number once and is {_shown(value)}")
+
+    # --- the decision process -------------------------------------------------------------------------------------
+
+    def initial(self, problem: Problem) -> State:
+        return problem
+
+    def legal_steps(self, state: State) -> list[Step]:
+        """Every legal step, in canonical order, each once."""
+        if len(state.numbers) == 1:
+            return []
+        return [Step(*step, left) for step, left in oracle.steps(state.numbers)]
+
+    def apply(self, state: State, step: Step) -> State:
+        """The state after a step. Raises `ValueError` for a step that is not legal here."""
+        if step not in self.legal_steps(state):
+            raise ValueError(f"'{step.text}' is not a legal step from {state}")
+        return State(step.rest, state.target)
+
+    def parse_step(self, state: State, text: str) -> Step:
+        """Read a step from its text (with or without `left ...`). Raises `ValueError` with the reason."""
+        match = _STEP.match(text.strip()) if isinstance(text, str) and len(text) <= 400 else None
+        if match is None:
+            raise ValueError("a step reads: a op b = c left the numbers")
+        left, op, right, result = int(match[1]), match[2], int(match[3]), int(match[4])
+        used, available = Counter((left, right)), Counter(state.numbers)
+        if used - available:
+            raise ValueError(f"{next(iter(used - available))} is not available")
+        truth = {step[1]: step[3] for step in oracle.combine(left, right)}
+        if op not in truth or (op in "-/" and left < right):
+            raise ValueError(f"{left} {op} {right} is not a nonnegative integer")
+        if truth[op] != result:
+            raise ValueError(f"{left} {op} {right} is {truth[op]}, not {result}")
+        rest = tuple(sorted((available - used + Counter((result,))).elements()))
+        if match[5] is not None and tuple(sorted(map(int, match[5].split()))) != rest:
+            raise ValueError("the numbers left are wrong")
+        return Step(max(left, right), op, min(left, right), result, rest)
+
+    def is_solved(self, state: State) -> bool:
+        return state.numbers == (state.target,)
+
+    # --- the oracle -----------------------------------------------------------------------------------------------
+
+    def solvable(self, state: State, integers: bool = True) -> bool:
+        """Whether the state can still win; with `integers=False` steps may also be fractions."""
+        return oracle.solvable(state.numbers, state.target, integers)
+
+    def solutions(self, state: State) -> Iterator[tuple[Step, ...]]:
+        """Every winning sequence of integer steps."""
+        for sequence in oracle.solutions(state.numbers, state.target):
+            numbers, found = state.numbers, []
+            for left, op, right, result in sequence:
+                rest = list(numbers)
+                rest.remove(left)
+                rest.remove(right)
+                numbers = tuple(sorted((*rest, result)))
+                found.append(Step(left, op, right, result, numbers))
+            yield tuple(found)
+
+    def count_solutions(self, state: State) -> int:
+        """How many winning sequences of integer steps there are."""
+        return oracle.count_solutions(state.numbers, state.target)
+
+    def distance(self, state: State) -> int | None:
+        """Steps to the nearest win (every number is used, so all wins are equally far), or None."""
+        return len(state.numbers) - 1 if self.solvable(state) else None
+
+    def expression(self, problem: Problem, steps: tuple[Step, ...]) -> str:
+        """The answer that a complete sequence of steps spells out."""
+        return oracle.expression(tuple((s.left, s.op, s.right, s.result) for s in steps), problem.numbers)
+
+
+def _shown(value) -> str:
+    """A number for a message, cut when it is absurdly long."""
+    text = str(value)
+    return text if len(text) <= 24 else text[:20] + "..."
+
+
+def _input_allowed(split: str, numbers: tuple[int, ...]) -> bool:
+    kind = input_class(" ".join(map(str, numbers)))
+    allowed = {"train": ("train",), "val_inputs": ("val",), "test_inputs": ("test",), "val_targets": ("train", "val")}
+    return kind in allowed.get(split, ("train", "val", "test"))
+
+
+@lru_cache
+def _goals(split: str, max_target: int) -> tuple[int, ...]:
+    special = {"val_targets": VAL_TARGETS, "test_targets": TEST_TARGETS, "game24": (GAME24,)}
+    if split in special:
+        return special[split]
+    return tuple(goal for goal in range(1, max_target + 1) if goal not in HELD_OUT_TARGETS)
+
+
+@lru_cache
+def _finite_split(split: str, n_numbers: int, low: int, high: int, max_target: int) -> tuple[Problem, ...]:
+    if high - low >= 30:
+        raise ValueError(f"{split} is too large to list with numbers {low}..{high}: use 5 or 6 numbers or a smaller range")
+    integers = split != "game24"  # Game of 24 counts puzzles that need fractions as well
+    return tuple(
+        Problem(numbers, goal)
+        for numbers in combinations_with_replacement(range(low, high + 1), n_numbers)
+        if _input_allowed(split, numbers)
+        for goal in _goals(split, max_target)
+        if oracle.solvable(numbers, goal, integers)
+    )
