@@ -37,9 +37,9 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "nano-base": Recipe("nano", lambda: base_parts(3), TrainConfig(1_000_000, 1024, 1024, lr=2e-3)),
-    "nano-think": Recipe("nano-base", lambda: think_parts(3), TrainConfig(2_500_000, 1024, 1024, lr=2e-3)),
+    "nano-think": Recipe("nano-base", lambda: think_parts(3), TrainConfig(6_000_000, 1024, 1024, lr=2e-3)),
     "base": Recipe("micro", lambda: base_parts(4), TrainConfig(2_000_000, 1024, 1024, lr=1e-3)),
-    "think": Recipe("base", lambda: think_parts(4), TrainConfig(20_000_000, 2048, 2048, lr=1e-3)),
+    "think": Recipe("base", lambda: think_parts(4), TrainConfig(16_000_000, 1024, 1024, lr=8e-4)),
 }
 
 
@@ -63,10 +63,14 @@ def load(name: str | Path, device: str = "cpu") -> tuple[LlamaForCausalLM, PreTr
     """The model (float32, evaluation mode) and tokenizer of a checkpoint. Raises `ValueError` when it cannot be read."""
     folder = find(name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True, use_safetensors=True)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # transformers and safetensors raise many kinds for truncated or foreign files
         raise ValueError(f"the checkpoint {folder} cannot be read: {str(error).splitlines()[0][:200]}") from error
+    if report["missing_keys"]:
+        raise ValueError(f"the checkpoint {folder} lacks {sorted(report['missing_keys'])[0]}")
     return model.to(device).eval(), tokenizer
 
 

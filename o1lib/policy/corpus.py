@@ -193,7 +193,7 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
     """`x y get ...`: what two numbers can make."""
     lines = []
     for _ in range(n):
-        x, y = _random_number(rng), rng.randint(1, rng.choice((13, 13, 50)))
+        x, y = rng.randint(1, rng.choice((13, 50, 100, 200))), rng.randint(1, rng.choice((13, 13, 50)))
         if rng.random() < 0.25:
             x *= y  # so that exact division is seen often
         x = min(x, 999)
@@ -295,9 +295,9 @@ def base_parts(n_numbers: int) -> dict[str, tuple[float, Part]]:
 
 def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float, Part]]:
     """Instruction fine-tuning: long chains above all, and the five other instructions."""
-    parts: dict[str, tuple[float, Part]] = {f"think {n_numbers}": (70, think_part(n_numbers, style))}
+    parts: dict[str, tuple[float, Part]] = {f"think {n_numbers}": (66, think_part(n_numbers, style))}
     if n_numbers == 4:
-        parts["think 3"] = (4, think_part(3, style))
+        parts["think 3"] = (8, think_part(3, style))
     parts["think 2"] = (1, think_part(2, style))
     return parts | {
         "solve": (5, solve_part(n_numbers)),
@@ -306,6 +306,7 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
         "propose": (3, propose_part),
         "revise": (3, revise_part(n_numbers, style)),
         "arithmetic": (3, arithmetic_part),
-        "tests": (2, tests_part),
+        "tests": (4, tests_part),
+        "lists": (3, lists_part),
         "compose": (2, compose_part),
     }

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from o1lib.lab.machine import default_device, fast_bf16
 from o1lib.policy import checkpoints
-from o1lib.policy.sampler import LlamaSampler, generate_plain
+from o1lib.policy.sampler import LlamaSampler, check_options, generate_plain, row_keys
 from o1lib.policy.tokenizer import encode_prompt
 
 MAX_ROWS = 512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded
@@ -110,17 +110,19 @@ class Policy:
 
     def _in_turns(self, ids, n: int, seed: int, progress, options):
         """Prompts in turns of at most `MAX_ROWS` rows; prompts of like length together, so that there is little padding."""
-        from o1lib.policy.sampler import row_keys
-
-        keys = row_keys(ids, n, seed).view(len(ids), n)  # keyed before reordering: occurrences are counted in the given order
+        check_options(ids, n, options["temperature"], options["max_new_tokens"], self.sampler.limit)
+        # Keyed before reordering: occurrences of a prompt are counted in the given order.
+        keys = row_keys(ids, n, seed).view(len(ids), n)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         size = max(1, MAX_ROWS // n)
-        results: list = [None] * len(ids)
+        results: list = [[] for _ in ids]
         for start in range(0, len(ids), size):
             turn = order[start : start + size]
-            found = self.sampler.sample([ids[i] for i in turn], n, keys=keys[turn].flatten(), progress=progress, **options)
-            for i, group in zip(turn, found, strict=True):
-                results[i] = group
+            for first in range(0, n, MAX_ROWS):
+                part = keys[turn, first : first + MAX_ROWS]
+                found = self.sampler.sample([ids[i] for i in turn], part.shape[1], keys=part.flatten(), progress=progress, **options)
+                for i, group in zip(turn, found, strict=True):
+                    results[i] += group
         return results
 
     def decode(self, token_ids: list[int]) -> str:

@@ -1,0 +1,127 @@
+"""Speed, measured: `o1lib bench traces | rollouts`. Ratios of things run in turn in one process, never absolute claims."""
+
+from __future__ import annotations
+
+import random
+import time
+from statistics import median
+
+import torch
+from tqdm.auto import tqdm
+
+from o1lib.lab import machine
+from o1lib.policy import traces
+from o1lib.policy.checkpoints import load
+from o1lib.policy.corpus import encode, think_part
+from o1lib.policy.model import build_model
+from o1lib.policy.policy import Policy
+from o1lib.policy.sampler import LlamaSampler
+from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.tasks.countdown import Countdown
+
+
+def bench_traces(seconds: float = 5.0) -> float:
+    """Print and return how many 4-number chains are written per second on one core, drawing the problem included."""
+    write, rng, written, tokens = think_part(4), random.Random(0), 0, 0
+    write(rng)  # the first call fills caches
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        document = write(rng)
+        written += 1
+    rate = written / (time.perf_counter() - begun)
+    tokens = len(encode(build_tokenizer(), document)[0])
+    print(f"traces: {rate:.0f} chains a second on one core (4 numbers, grammar {traces.Style().grammar}; the last had {tokens} tokens)")
+    return rate
+
+
+CHECKPOINT_OF = {"nano": "nano-think", "micro": "think"}
+
+
+def bench_rollouts(size: str = "nano", n_prompts: int = 32, n: int = 8, repeats: int = 3) -> dict:
+    """Our sampler against `generate`, in turn, on the same prompts: temperature 1, at most 512 new tokens, real lengths.
+
+    Prints useful tokens (up to and with the end token) per second of both, their ratio, and the share of the roofline: the time
+    of the matrix products alone, at the batch sizes that really occurred, plus the KV cache's traffic at the measured bandwidth.
+    `small` has no shipped checkpoint: it is measured with random weights, on chains of 256 tokens for both.
+    """
+    trained = size in CHECKPOINT_OF
+    model, tokenizer = load(CHECKPOINT_OF[size]) if trained else (build_model(size).eval(), build_tokenizer())
+    limit = 512 if trained else 256
+    task = Countdown(3 if size == "nano" else 4)
+    prompts = [task.prompt(p) for p in task.problems("val_inputs", n_prompts)]
+    policy = Policy(model, tokenizer)
+    dtype = torch.bfloat16 if policy.bf16 else torch.float32
+    reference = model.to(dtype) if dtype != torch.float32 else model
+    policy.model = load(CHECKPOINT_OF[size])[0] if trained else build_model(size).eval()
+    ours_rate, theirs_rate, lengths = [], [], []
+    for repeat in tqdm(range(repeats + 1), desc=f"rollouts {size}", leave=False):
+        begun = time.perf_counter()
+        groups = policy.sample(prompts, n, max_new_tokens=limit, seed=repeat)
+        ours = sum(len(s.token_ids) for g in groups for s in g) / (time.perf_counter() - begun)
+        begun = time.perf_counter()
+        useful = _generate(reference, tokenizer, [policy.encode(p) for p in prompts], n, limit, repeat)
+        theirs = useful / (time.perf_counter() - begun)
+        if repeat:  # the first pair warms up
+            ours_rate.append(ours)
+            theirs_rate.append(theirs)
+            lengths = [len(s.token_ids) for g in groups for s in g]
+    ratio = median(o / t for o, t in zip(ours_rate, theirs_rate, strict=True))
+    roofline = _roofline(policy.sampler, lengths, len(policy.encode(prompts[0])))
+    result = {"size": size, "ours": median(ours_rate), "generate": median(theirs_rate), "ratio": ratio, "roofline": roofline}
+    facts = machine.describe()
+    print(f"{size}: {n_prompts} prompts x {n} samples, at most {limit} new tokens (mean {sum(lengths) / len(lengths):.0f}), "
+          f"{str(dtype).removeprefix('torch.')}, {facts['threads']} threads, median of {repeats}")  # fmt: skip
+    print(f"  ours {result['ours']:,.0f} useful tok/s, generate {result['generate']:,.0f}, ratio: {ratio:.1f} "
+          f"({min(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f} to {max(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f})")  # fmt: skip
+    print(f"  roofline {roofline:,.0f} tok/s (matrix products + KV traffic); ours reaches {result['ours'] / roofline:.0%} of it")
+    return result
+
+
+def _generate(model, tokenizer, prompts: list[list[int]], n: int, limit: int, seed: int) -> int:
+    """Sample with transformers and count the useful tokens."""
+    longest = max(map(len, prompts))
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts])
+    torch.manual_seed(seed)
+    with torch.inference_mode():
+        out = model.generate(
+            ids, attention_mask=(ids != pad).long(), do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
+            num_return_sequences=n, max_new_tokens=limit, pad_token_id=pad, eos_token_id=eos,
+        )[:, longest:]  # fmt: skip
+    ended = (out == eos).int().cumsum(1)
+    return int(((ended == 0) | ((out == eos) & (ended == 1))).sum())
+
+
+def _seconds(function, least: float = 0.05) -> float:
+    """Seconds of one call, the median of several."""
+    function()
+    times = []
+    while sum(times) < least or len(times) < 5:
+        begun = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begun)
+    return median(times)
+
+
+@torch.inference_mode()
+def _roofline(sampler: LlamaSampler, lengths: list[int], prompt_length: int) -> float:
+    """Tokens a second if there were only the matrix products and one reading of the KV cache a step."""
+    sizes = [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512]
+    sizes = [s for s in sizes if s < len(lengths)] + [len(lengths)]
+    matrices = [m for layer in sampler.layers for m in layer] + [sampler.head]
+    gemm = {}
+    for rows in sizes:
+        inputs = [torch.randn(rows, m.shape[0]).to(sampler.dtype) for m in matrices]
+        gemm[rows] = _seconds(lambda inputs=inputs: [x @ m for x, m in zip(inputs, matrices, strict=True)])
+    block = torch.ones(64 * 2**20, dtype=torch.uint8)
+    bandwidth = 2 * block.numel() / _seconds(lambda: block.clone())  # read and write
+    slot = 2 * len(sampler.layers) * sampler.kv_heads * sampler.width * torch.finfo(sampler.dtype).bits // 8
+    total = 0.0
+    for step in range(max(lengths)):
+        rows = sum(length > step for length in lengths)
+        above = min(s for s in sizes if s >= rows)
+        below = max((s for s in sizes if s <= rows), default=above)
+        share = 0.0 if above == below else (rows - below) / (above - below)
+        total += gemm[below] + share * (gemm[above] - gemm[below])
+        total += rows * (prompt_length + step) * slot / bandwidth
+    return sum(lengths) / total

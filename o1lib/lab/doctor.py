@@ -1,0 +1,127 @@
+"""`o1lib doctor`: what this machine has, what will be chosen, what is broken and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from o1lib.lab import machine
+from o1lib.lab.paths import ROOT, data_dir, outputs_dir
+
+MINIMUM_PYTHON = (3, 11)
+
+
+def checks() -> list[tuple[str, Callable[[], str]]]:
+    """Name and check; a check returns what it found or raises `ValueError` with the mend."""
+    return [
+        ("Python", _python),
+        ("packages", _packages),
+        ("memory", _memory),
+        ("disk", _disk),
+        ("outputs", _outputs),
+        ("checkpoints", _checkpoints),
+        ("Jupyter kernel", _kernel),
+    ]
+
+
+def _python() -> str:
+    if sys.version_info < MINIMUM_PYTHON:
+        raise ValueError(f"Python {sys.version.split()[0]} is too old: install 3.11 or newer, then run make again")
+    return sys.version.split()[0]
+
+
+def _packages() -> str:
+    """Every pin of requirements.txt against what is installed."""
+    path = ROOT / "requirements.txt"
+    if not path.exists():
+        return "requirements.txt is not beside the package; not checked"
+    wrong = []
+    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    pins = [line.split("==") for line in lines if "==" in line]
+    for name, version in pins:
+        try:
+            found = importlib.metadata.version(name).split("+")[0]
+        except importlib.metadata.PackageNotFoundError:
+            found = "missing"
+        if found != version:
+            wrong.append(f"{name} is {found}, wanted {version}")
+    if wrong:
+        raise ValueError(f"{'; '.join(wrong)}: run pip install -r requirements.txt")
+    return f"{len(pins)} pins met"
+
+
+def _memory() -> str:
+    try:
+        gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError, AttributeError):
+        return "unknown"
+    if gib < 3.5:
+        raise ValueError(f"{gib:.1f} GiB: at least 4 are needed; close other programs or use SCALE=ci")
+    return f"{gib:.0f} GiB"
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(ROOT).free / 2**30
+    if free < 1:
+        raise ValueError(f"{free:.1f} GiB free: at least 1 is needed for outputs")
+    return f"{free:.0f} GiB free"
+
+
+def _outputs() -> str:
+    folder = outputs_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write there ({error}): set O1LIB_OUTPUTS to a folder of yours") from error
+    return "writable"
+
+
+def _checkpoints() -> str:
+    from o1lib.policy.checkpoints import load
+
+    folder = data_dir() / "checkpoints"
+    names = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
+    if not names:
+        raise ValueError("none shipped in data/checkpoints: get the repository with its data, or train them (o1lib train NAME)")
+    broken = []
+    for name in names:
+        try:
+            load(name)
+        except ValueError as error:
+            broken.append(f"{name} ({error})")
+    if broken:
+        raise ValueError(f"unreadable: {'; '.join(broken)}: restore data/checkpoints from the repository")
+    return ", ".join(names)
+
+
+def _kernel() -> str:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    try:
+        return Path(KernelSpecManager().get_kernel_spec("python3").argv[0]).name
+    except NoSuchKernel as error:
+        raise ValueError("no kernel named python3: run python -m ipykernel install --sys-prefix --name python3") from error
+
+
+def report() -> int:
+    """Print the report; the exit status is 1 when something is broken."""
+    facts = machine.describe()
+    print(f"machine      {facts['system']}, {facts['cores']} cores, torch {facts['torch']} with {facts['threads']} threads")
+    kind = "bfloat16" if facts["bf16"] else "float32 (no bfloat16 instructions found)"
+    print(f"chosen       device {facts['device']}, {kind} for training and sampling, scale {os.environ.get('SCALE', 'laptop')}")
+    broken = 0
+    for name, check in checks():
+        try:
+            print(f"ok      {name:15s} {check()}")
+        except ValueError as error:
+            broken += 1
+            print(f"BROKEN  {name:15s} {error}")
+    print("everything works" if not broken else f"{broken} to mend")
+    return int(broken > 0)

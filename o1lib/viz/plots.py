@@ -1,0 +1,79 @@
+"""One plotting style, and the few pictures that several notebooks share."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+COLORS = ["#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c"]
+STYLE = {
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.prop_cycle": plt.cycler(color=COLORS),
+    "axes.titlesize": 11,
+    "legend.frameon": False,
+    "font.size": 10,
+}
+
+
+@contextmanager
+def figure(width: float = 7.0, height: float = 3.4, columns: int = 1, title: str = ""):
+    """A figure in the course's style: `with figure(columns=2) as (left, right): ...`; shown when the block ends."""
+    with plt.rc_context(STYLE):
+        fig, axes = plt.subplots(1, columns, figsize=(width, height))
+        if title:
+            fig.suptitle(title)
+        yield axes
+        plt.show()
+        plt.close(fig)
+
+
+def smooth(values, window: int = 25) -> np.ndarray:
+    """A trailing mean; the first values average over what there is."""
+    values = np.asarray(values, float)
+    sums = np.cumsum(np.insert(values, 0, 0.0))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - window)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def interval(correct: float, n: int) -> tuple[float, float]:
+    """The 95% Wilson interval of a success rate of `correct` out of `n`.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z, p = 1.96, correct / n
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def rate_bars(axis, labels, correct, n, **options) -> None:
+    """Success rates as bars with their 95% intervals; `correct` and `n` per bar."""
+    rates = np.array(correct) / np.array(n)
+    bounds = np.array([interval(c, m) for c, m in zip(correct, n, strict=True)])
+    errors = np.abs(bounds.T - rates)
+    bars = axis.bar(labels, rates, yerr=errors, capsize=3, **options)
+    axis.bar_label(bars, [f"{r:.0%}" for r in rates], padding=3)
+    axis.set_ylim(0, 1.12)
+    axis.set_ylabel("success rate (95% interval)")
+
+
+def loss_curves(axis, rows, names=("loss_digits", "loss_no", "loss_yes", "loss_words"), window: int = 50) -> None:
+    """Training losses per kind of token against tokens seen."""
+    for name in names:
+        points = [(r["tokens"], r[name]) for r in rows if isinstance(r.get(name), (int, float))]
+        if points:
+            x, y = zip(*points, strict=True)
+            axis.plot(np.array(x) / 1e6, smooth(y, window), label=name.removeprefix("loss_"))
+    axis.set_xlabel("training tokens (millions)")
+    axis.set_ylabel("loss (nats per token)")
+    axis.legend(title="kind of token")

@@ -1,0 +1,84 @@
+"""A chain of thought, made readable: one thought a line, colored by behavior, with the dense words spelled out."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from IPython.display import HTML
+
+from o1lib.policy.behaviors import BEHAVIOR_OF
+from o1lib.viz.plots import COLORS
+
+# What the dense words mean, in fuller English.
+ENGLISH = [
+    (r"<think> use ([0-9 ]+) for ([0-9]+)", r"I have \1 and must make \2."),
+    (r"try ([0-9]+) ([0-9]+) get ([0-9 ]+) rest ([0-9]+) ([0-9]+) for ([0-9]+)",
+     r"Try \1 with \2: that gives \3; \4 and \5 are left, and the goal is still \6."),
+    (r"try ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) rest ([0-9 ]+) for ([0-9]+)", r"Try \1 = \2; then \3 are left for \4."),
+    (r"keep ([0-9]+) want ([0-9 ]+) :", r"Keep \1 for last: the others must make one of \2."),
+    (r"join ([0-9]+) ([0-9]+) get ([0-9 ]+) :", r"Or join it with \1 and \2, which give \3:"),
+    (r"then ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) get ([0-9]+) ([0-9]+) : ([0-9 ]*) ?for ([0-9]+)",
+     r"then \1 = \2; \3 and \4 give \5, for \6:"),
+    (r"want ([0-9]+) :", r"I need \1."),
+    (r"([0-9]+) ([0-9]+) get ([0-9 ]+) wait", r"\1 and \2 give \3 &mdash; wait, that is wrong."),
+    (r"([0-9]+) ([0-9]+) get ([0-9 ]+) no", r"\1 and \2 give \3: no."),
+    (r"([0-9]+) ([0-9]+) get ([0-9 ]+) yes", r"\1 and \2 give \3: yes!"),
+    (r"([0-9]+) want ([0-9 ]*) ?no", r"\1 would need \2: no."),
+    (r"([0-9]+) want ([0-9 ]+) yes", r"\1 would need \2: yes!"),
+    (r"dead", r"Nothing works here."),
+    (r"so (.+?) </think>", r"So: \1."),
+    (r"<answer> (.+?) </answer>", r"Answer: \1"),
+]  # fmt: skip
+_OPENERS = r"(?<!\S)(?=(?:try|keep|join|then|dead|so|<answer>|[0-9]+ [0-9]+ get|[0-9]+ want)(?: |$))"
+
+
+def lines(text: str) -> list[str]:
+    """A chain cut into thoughts."""
+    # `try a b get` and `join a b get` contain a pair: only pairs that open a thought cut.
+    parts = [part.strip() for part in re.split(_OPENERS, text) if part.strip()]
+    joined: list[str] = []
+    for part in parts:
+        if joined and joined[-1] in ("try", "join") or joined and joined[-1].endswith(" wait"):
+            joined[-1] += f" {part}"
+        elif joined and re.fullmatch(r"keep [0-9]+|keep|join [0-9]+", joined[-1]):
+            joined[-1] += f" {part}"
+        else:
+            joined.append(part)
+    return joined
+
+
+def in_english(text: str) -> str:
+    """One thought in fuller English; what has no rule stays as it is."""
+    for pattern, replacement in ENGLISH:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def color_of(line: str) -> str:
+    """The color of the behavior that a thought shows most specifically."""
+    names = list(dict.fromkeys(BEHAVIOR_OF.values()))
+    words = line.split()
+    for name in ("self-correction", "alternative proposal", "problem analysis", "self-evaluation", "task decomposition", "task completion"):
+        if any(BEHAVIOR_OF.get(word) == name for word in words):
+            return COLORS[names.index(name)]
+    return "#555555"
+
+
+def show_chain(prompt: str, response: str, verdict=None, english: bool = True, most: int = 60) -> HTML:
+    """A chain as colored lines, its dense words beside the English."""
+    rows = []
+    all_lines = lines(response)
+    for line in all_lines[:most]:
+        dense = html.escape(line)
+        plain = in_english(html.escape(line, quote=False).replace("&lt;", "<").replace("&gt;", ">")) if english else ""
+        plain = re.sub(r"</?(think|answer)>", "", plain)
+        indent = 0 if re.match(r"try|dead|so|<", line) else 1.5 if re.match(r"keep|join|then", line) else 3
+        rows.append(
+            f'<tr><td style="text-align:left;border-left:4px solid {color_of(line)};padding:1px 8px 1px {8 + 12 * indent}px;'
+            f'font-family:monospace">{dense}</td><td style="text-align:left;padding:1px 12px">{plain}</td></tr>'
+        )
+    if len(all_lines) > most:
+        rows.append(f"<tr><td>... {len(all_lines) - most} more lines</td><td></td></tr>")
+    mark = "" if verdict is None else f" &rarr; <b>{'right' if verdict.correct else 'wrong'}</b>: {html.escape(verdict.reason)}"
+    return HTML(f"<p><b>{html.escape(prompt)}</b>{mark}</p><table>{''.join(rows)}</table>")

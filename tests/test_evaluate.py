@@ -1,0 +1,179 @@
+"""Evaluation and the command line: right reports, clear errors, exit code 2, nothing lost."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from o1lib.lab.evaluate import evaluate, read_puzzles
+from o1lib.policy import checkpoints
+from o1lib.policy.model import build_model
+from o1lib.policy.policy import Policy, Sample
+from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.tasks import Countdown
+
+task = Countdown(3)
+
+
+class Scripted:
+    """A policy whose responses are known: sample j of a puzzle is right when j == puzzle number modulo n."""
+
+    bf16 = False
+
+    def __init__(self, problems):
+        self.problems = problems
+
+    def sample(self, prompts, n=1, **options):
+        groups = []
+        for prompt in prompts:
+            index = next(i for i, p in enumerate(self.problems) if task.prompt(p) == prompt)
+            problem = self.problems[index]
+            right = task.expression(problem, next(task.solutions(problem)))
+            group = []
+            for j in range(n):
+                text = f"<answer> {right if j == index % n else '1 + 1'} </answer>"
+                group.append(Sample(text, [1] * (10 + j), [-0.1 * (j + 1)] * (10 + j), True))
+            groups.append(group)
+        return groups
+
+
+PROBLEMS = task.problems("val_inputs", 8)
+
+
+def test_reports_count_what_happened():
+    policy = Scripted(PROBLEMS)
+    greedy = evaluate(policy, PROBLEMS, progress=False)
+    assert greedy["correct"] == greedy["n"] == 8
+    assert greedy["tokens"] == 80
+    sample = evaluate(policy, PROBLEMS, search="sample", n=4, progress=False)
+    assert sample["accuracy"] == pytest.approx(0.25)
+    assert sample["tokens"] == 8 * (10 + 11 + 12 + 13)
+    checker = evaluate(policy, PROBLEMS, search="best_of_n", select="checker", n=4, progress=False)
+    assert checker["accuracy"] == 1.0
+    model = evaluate(policy, PROBLEMS, search="best_of_n", select="model", n=4, progress=False)
+    assert model["correct"] == 2  # the most probable sample is number 0: right for puzzles 0 and 4
+    for result in checker["results"]:
+        assert task.verify_answer(task.problem(result["numbers"], result["target"]), result["answer"])
+        assert result["answer"] in result["response"]
+
+
+def test_budget_is_kept():
+    policy = Scripted(PROBLEMS)
+    report = evaluate(policy, PROBLEMS, search="best_of_n", n=16, budget=1100, max_new_tokens=512, progress=False)
+    assert report["settings"]["n"] == 2
+    report = evaluate(policy, PROBLEMS, search="best_of_n", n=16, budget=100, max_new_tokens=512, progress=False)
+    assert (report["settings"]["n"], report["settings"]["max_new_tokens"]) == (1, 100)
+
+
+@pytest.mark.parametrize("wrong", [{"search": "guess"}, {"select": "coin"}, {"search": "sample", "n": 0}, {"budget": 0}])
+def test_bad_options_are_refused(wrong):
+    with pytest.raises(ValueError, match=r".+"):
+        evaluate(Scripted(PROBLEMS), PROBLEMS, progress=False, **wrong)
+
+
+def test_real_policy_end_to_end():
+    policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
+    report = evaluate(policy, PROBLEMS[:3], search="best_of_n", n=2, max_new_tokens=8, progress=False)
+    assert [len(r["response"]) > 0 for r in report["results"]] == [True] * 3
+    assert report["tokens"] <= 3 * 2 * 8
+
+
+GOOD = '{"numbers": [4, 6, 8, 8], "target": 24}\n\n{"numbers": [1, 2, 3]}\n'
+
+
+def test_reads_json_lines_and_csv(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(GOOD)
+    assert [(p.numbers, p.target) for p in read_puzzles(path)] == [((4, 6, 8, 8), 24), ((1, 2, 3), 24)]
+    path = tmp_path / "p.csv"
+    path.write_text("\ufeffRank,Puzzles,Rate\n1,1 1 4 6,99%\n2,1 1 11 11,96%\n")
+    assert [p.numbers for p in read_puzzles(path)] == [(1, 1, 4, 6), (1, 1, 11, 11)]
+
+
+BAD = {
+    "empty": ("", "is empty"),
+    "not json": ('{"numbers": [1, 2, 3]}\n{oops\n', "line 2: not JSON"),
+    "no numbers": ('{"target": 24}', "line 1: expected an object with 'numbers'"),
+    "list": ('{"numbers": [1, 2]}\n[1, 2]', "line 2: expected an object"),
+    "negative": ('{"numbers": [1, 2]}\n\n{"numbers": [1, -2]}', "line 3: every number must be a positive integer"),
+    "text number": ('{"numbers": ["1", 2]}', "line 1: every number"),
+    "string": ('{"numbers": "1 2 3"}', "line 1: numbers must be a list"),
+    "float target": ('{"numbers": [1, 2], "target": 2.5}', "line 1: target must be a positive integer"),
+    "too many": ('{"numbers": [1, 2, 3, 4, 5, 6, 7]}', "line 1: a problem has 2 to 6"),
+    "huge": ('{"numbers": [1, 2], "target": ' + "9" * 5000 + "}", "line 1"),
+    "nested": ('{"numbers": ' + "[" * 100_000, "line 1"),
+    "csv without column": ("a,b\n1,2\n", "line 1: expected JSON lines, or a CSV header"),
+    "csv bad line": ("Puzzles\n1 2 3 4\n1 x 3\n", "line 3: 'Puzzles' must be numbers"),
+    "csv empty": ("Puzzles\n", "has no puzzles"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_say_which_line(tmp_path, name):
+    content, reason = BAD[name]
+    path = tmp_path / "bad"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=reason):
+        read_puzzles(path)
+
+
+def test_binary_file(tmp_path):
+    path = tmp_path / "bad"
+    path.write_bytes(b"\xff\xfe\x00\x80" * 10)
+    with pytest.raises(ValueError, match="not a text file"):
+        read_puzzles(path)
+
+
+def o1lib(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "o1lib", *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A checkpoint with random weights, and puzzles."""
+    folder = tmp_path_factory.mktemp("tiny")
+    checkpoints.save(build_model("nano"), folder / "tiny", {})
+    (folder / "puzzles.jsonl").write_text(GOOD)
+    return folder
+
+
+def test_command_writes_a_report_that_can_be_rechecked(tiny):
+    out = tiny / "report.json"
+    done = o1lib("evaluate", "--puzzles", tiny / "puzzles.jsonl", "--checkpoint", tiny / "tiny", "--max-new-tokens", 20, "--out", out)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(out.read_text())
+    assert {"n", "correct", "accuracy", "tokens", "seconds", "settings", "results"} <= set(report)
+    assert report["n"] == 2
+    for result in report["results"]:
+        assert {"numbers", "target", "response", "answer", "correct", "tokens"} <= set(result)
+        problem = Countdown().problem(result["numbers"], result["target"])
+        assert bool(Countdown().verify(problem, result["response"])) == result["correct"]
+    assert sorted(p.name for p in tiny.iterdir()) == ["puzzles.jsonl", "report.json", "tiny"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate"], "Missing option '--puzzles'"),
+        (["evaluate", "--puzzles", "no-such-file"], "no-such-file"),
+        (["evaluate", "--puzzles", "PUZZLES", "--checkpoint", "no-such-checkpoint"], "there is no checkpoint"),
+        (["evaluate", "--puzzles", "PUZZLES", "--search", "magic"], "magic"),
+        (["evaluate", "--puzzles", "PUZZLES", "--unknown"], "--unknown"),
+        (["evaluate", "--puzzles", "PUZZLES", "--n", "0"], "--n"),
+        (["evaluate", "--puzzles", "PUZZLES", "--temperature", "-1"], "--temperature"),
+        (["evaluate", "--puzzles", "PUZZLES", "--out", "/"], "cannot be written"),
+        (["train", "nothing"], "unknown checkpoint"),
+        (["run", "99"], "no notebook starts with"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_errors_are_clear_and_exit_with_2(tiny, arguments, message):
+    done = o1lib(*[tiny / "puzzles.jsonl" if a == "PUZZLES" else a for a in arguments])
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,223 @@
+"""Chains, instructions and corpus against the oracle and the verifier."""
+
+import random
+import re
+
+import pytest
+
+from o1lib.policy import language
+from o1lib.policy.behaviors import BEHAVIORS, check_chain, count_behaviors
+from o1lib.policy.corpus import (
+    Document,
+    Mixture,
+    base_parts,
+    compose_part,
+    encode,
+    judge_part,
+    propose_part,
+    revise_part,
+    solve_part,
+    tests_part,
+    think_part,
+    think_parts,
+)
+from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.policy.traces import GRAMMARS, Style, equation, random_solution, think, values
+from o1lib.tasks import Countdown
+
+tokenizer = build_tokenizer()
+
+
+def text_of(pieces):
+    return " ".join(text for text, _ in pieces)
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS)
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_chains_are_right(grammar, n):
+    """Every chain is accepted by the verifier, and all its lists and verdicts are true."""
+    task, style = Countdown(n), Style(grammar, slip=0.05)
+    written = 0
+    for index in range(60):
+        problem = task.train_problem(index)
+        pieces = think(problem, random.Random(index), style)
+        if pieces is None:
+            continue
+        written += 1
+        text = text_of(pieces)
+        assert task.verify(problem, text), text
+        check = check_chain(text)
+        assert check.lists == check.right_lists, text
+        assert check.verdicts == check.right_verdicts
+        for a, op, b, r in re.findall(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)", text):
+            assert any(step.result == int(r) for step in task.legal_steps(task.problem([int(a), int(b)], 1)) if step.op == op)
+    assert written > 50
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS)
+def test_search_is_complete(grammar):
+    """A chain exists exactly when the oracle finds a solution that avoids zero and huge values (for 24: always)."""
+    task = Countdown(4)
+    for problem in task.problems("game24")[::9]:
+        assert (think(problem, random.Random(0), Style(grammar, slip=0)) is not None) == task.solvable(problem)
+
+
+def test_unsolvable_and_out_of_range():
+    task = Countdown()
+    assert think(task.problem([1, 1, 1, 1], 24), random.Random(0)) is None
+    assert random_solution(task.problem([1, 1, 1, 1], 24), random.Random(0)) is None
+    with pytest.raises(ValueError, match="2 to 4 numbers"):
+        think(task.problem([1, 2, 3, 4, 5], 15), random.Random(0))
+    with pytest.raises(ValueError, match="unknown grammar"):
+        Style("poetry")
+    with pytest.raises(ValueError, match="cannot make"):
+        equation(2, 3, 100)
+
+
+def test_values_are_the_legal_results():
+    task = Countdown()
+    for x in range(1, 40):
+        for y in range(1, 14):
+            truth = {s.result for s in task.legal_steps(task.problem([x, y], 1))} - {0}
+            assert set(values(x, y)) == truth
+            assert len(values(x, y)) == len(truth)
+
+
+def test_slips_are_planted_noticed_and_masked():
+    task, slips = Countdown(4), 0
+    for index in range(200):
+        pieces = think(task.train_problem(index), random.Random(index), Style(slip=0.1)) or []
+        for i, (text, counted) in enumerate(pieces):
+            if not counted:
+                slips += 1
+                assert pieces[i + 1][0] == "wait"
+                x, y = map(int, re.findall("[0-9]+", pieces[i - 1][0])[:2])
+                assert int(text) not in values(x, y) or int(text) != values(x, y)[0]
+                # The same list follows, mended.
+                assert pieces[i + 2][0].startswith(f"{x} {y} get")
+        ids, counted = encode(tokenizer, Document("think : x", pieces))
+        masked = [t for t, c in zip(ids, counted, strict=True) if not c]
+        wait = tokenizer.convert_tokens_to_ids("▁wait")
+        assert wait not in masked
+    assert slips > 50
+
+
+def test_all_behaviors_occur():
+    found = sum((count_behaviors(text_of(think_part(4, Style(slip=0.02))(random.Random(i)).pieces)) for i in range(30)), start=count_behaviors(""))
+    assert set(found) == set(BEHAVIORS)
+    assert min(found.values()) > 0
+
+
+def test_solve_steps_read_back():
+    task = Countdown(4)
+    for i in range(30):
+        document = solve_part(4)(random.Random(i))
+        numbers = [int(x) for x in re.findall("[0-9]+", document.prompt)]
+        problem = state = task.problem(numbers[1:], numbers[0])
+        for text in document.text.split("</think>")[0].removeprefix("<think> ").strip().split(" ; "):
+            state = task.apply(state, task.parse_step(state, text))
+        assert task.is_solved(state)
+        assert task.verify(problem, document.text)
+
+
+def test_judge_and_propose_are_true():
+    task = Countdown()
+    verdicts = set()
+    for i in range(60):
+        document = judge_part(random.Random(i))
+        goal, *numbers = [int(x) for x in re.findall("[0-9]+", document.prompt)]
+        verdict = document.text.split("<answer> ")[1].split()[0]
+        verdicts.add(verdict)
+        assert (verdict == "alive") == task.solvable(task.problem(numbers, goal))
+        document = propose_part(random.Random(i))
+        goal, *numbers = [int(x) for x in re.findall("[0-9]+", document.prompt)]
+        steps = document.text.removeprefix("<answer> ").removesuffix(" </answer>").split(" ; ")
+        assert len(steps) == len(set(steps)) > 1
+        for step in steps:
+            task.parse_step(task.problem(numbers, goal), step)
+    assert verdicts == {"alive", "dead"}
+
+
+def test_revise_shows_a_wrong_attempt_with_its_value():
+    task = Countdown(3)
+    for i in range(20):
+        document = revise_part(3)(random.Random(i))
+        problem_text, attempt = document.prompt.removeprefix("revise : ").split(" ; attempt ")
+        expression, value = attempt.split(" gives ")
+        goal, *numbers = [int(x) for x in re.findall("[0-9]+", problem_text)]
+        problem = task.problem(numbers, goal)
+        assert task.verify_answer(problem, expression).reason == f"the answer is {value}, not {goal}"
+        assert task.verify(problem, document.text)
+
+
+def test_drills_are_true():
+    hits = 0
+    for i in range(100):
+        document = tests_part(random.Random(i))
+        text = document.text
+        check = check_chain(text)
+        assert check.lists == check.right_lists > 0
+        assert check.verdicts == check.right_verdicts
+        hits += check.yes
+        for goal, kept, wanted in re.findall(r"for ([0-9]+) keep ([0-9]+) want ([0-9 ]+) :", text):
+            assert [int(w) for w in wanted.split()] == values(int(goal), int(kept))
+        assert re.search(r"<answer> (.+) </answer>", compose_part(random.Random(i)).text)
+    assert 150 < hits < 450
+
+
+@pytest.mark.parametrize("parts", [base_parts(3), base_parts(4), think_parts(3), think_parts(4)])
+def test_mixtures(parts):
+    """No unknown words, no held-out goal (encode refuses them), exact shares of tokens, the same documents again."""
+    mixture = Mixture(parts, tokenizer)
+    first = mixture.batch(40_000)
+    assert all(tokenizer.unk_token_id not in ids for ids, _ in first)
+    assert all(len(ids) < 1152 for ids, _ in first)
+    total, shares = sum(len(ids) for ids, _ in first), sum(share for share, _ in parts.values())
+    for name, (share, _) in parts.items():
+        assert mixture.state[name]["tokens"] / total == pytest.approx(share / shares, abs=0.03)
+    assert Mixture(parts, tokenizer).batch(40_000) == first
+    assert Mixture(parts, tokenizer, seed=1).batch(4_000) != first[:50]
+
+
+def test_bad_mixture_is_refused():
+    with pytest.raises(ValueError, match="positive shares"):
+        Mixture({}, tokenizer)
+
+
+def test_language_parts():
+    rng = random.Random(0)
+    for _ in range(200):
+        words = language.sentence(rng).split()
+        plural = words[2] in language.PLURAL.values()
+        verbs = {**language.VERBS, **language._TRANSITIVE}
+        verb = next(w for w in words if w in verbs or w in verbs.values())
+        assert (verb in verbs.values()) == plural
+        statement = language.logic_sentence(rng)
+        match = re.match(r"([0-9]+) is (more|less) than ([0-9]+) \? (true|false)", statement)
+        if match:
+            x, y = int(match[1]), int(match[3])
+            assert (match[4] == "true") == (x > y if match[2] == "more" else x < y)
+    assert language.fact("anna", "eats") == language.fact("anna", "eats")
+
+
+class TestTokenizer:
+    def test_numbers(self):
+        assert tokenizer.tokenize("1 12") == ["▁1", "▁1", "2"]
+        assert tokenizer.tokenize("11 2") == ["▁1", "1", "▁2"]
+        assert tokenizer.tokenize("(4+12)/2") == tokenizer.tokenize("( 4 + 12 ) / 2")
+
+    @pytest.mark.parametrize("text", ["<think> use 4 6 for 24 </think> <answer> ( 4 + 2 ) / 3 </answer>", "what eats anna ? fish ."])
+    def test_round_trip(self, text):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+    def test_hostile_text(self):
+        for text in ("", " ", "<bos><eos>", "№ 五 🙂", "a" * 10_000, "1" * 10_000, "\x00"):
+            assert isinstance(tokenizer.encode(text), list)
+        assert tokenizer.unk_token_id in tokenizer.encode("zebra")
+
+    def test_chat_template(self):
+        from o1lib.policy.tokenizer import encode_prompt
+
+        message = [{"role": "user", "content": "think : make 24 from 4 6 8 8"}]
+        ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False)
+        assert ids == encode_prompt(tokenizer, message[0]["content"])

@@ -1,0 +1,205 @@
+"""The supervised trainer: its loss, exact resume, and what it refuses."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from o1lib.lab.runlog import RunLog, read_log
+from o1lib.policy import checkpoints
+from o1lib.policy.attention import NAME
+from o1lib.policy.corpus import Document, Mixture, base_parts, check_goals, encode, think_part
+from o1lib.policy.model import build_model
+from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.policy.train import TrainConfig, learning_rate, micro_batches, token_losses, train
+
+tokenizer = build_tokenizer()
+CONFIG = TrainConfig(tokens=8_000, batch_tokens=1_024, micro_tokens=512)
+
+
+def mixture(seed=0):
+    return Mixture(base_parts(3), tokenizer, seed)
+
+
+def test_loss_equals_transformers():
+    """Padded micro-batches and our attention against the model's own loss, one document at a time."""
+    model = build_model("nano")
+    documents = Mixture({"think": (1, think_part(4))}, tokenizer).batch(1500)
+    total = 0.0
+    with torch.no_grad():
+        for ids, counted in documents:
+            labels = torch.where(torch.tensor(counted), torch.tensor(ids), -100)
+            out = model(input_ids=torch.tensor([ids]), labels=labels[None])
+            total += float(out.loss) * sum(counted[1:])
+        model.set_attn_implementation(NAME)
+        ours = sum(
+            float(token_losses(model, ids, bf16=False)[counted[:, 1:]].sum())
+            for ids, counted in micro_batches(documents, 1_000, tokenizer.pad_token_id)
+        )
+    assert ours == pytest.approx(total, rel=1e-5)
+
+
+def test_grouped_attention_has_the_same_gradients():
+    ids = torch.randint(10, 100, (3, 40))
+    gradients = []
+    for name in ("sdpa", NAME):
+        model = build_model("nano")
+        model.set_attn_implementation(name)
+        token_losses(model, ids, bf16=False).mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.allclose(*gradients, atol=1e-6)
+
+
+def test_documents_are_never_cut_and_all_used():
+    documents = mixture().batch(3_000)
+    rows = []
+    for ids, counted in micro_batches(documents, 600, tokenizer.pad_token_id):
+        assert ids.numel() <= 600 or ids.shape[0] == 1
+        for row, mask in zip(ids.tolist(), counted.tolist(), strict=True):
+            length = row.index(tokenizer.eos_token_id) + 1
+            rows.append((row[:length], mask[:length]))
+            assert not any(mask[length:])
+    assert sorted(rows) == sorted((list(a), list(b)) for a, b in documents)
+
+
+def test_resume_is_exact(tmp_path):
+    whole = build_model("nano")
+    log = train(whole, mixture(), CONFIG, tmp_path / "whole")
+    for stop in (2, 3, None):  # the run is stopped twice
+        halves = build_model("nano")
+        resumed = train(halves, mixture(), CONFIG, tmp_path / "halves", stop_after=stop)
+    for a, b in zip(whole.parameters(), halves.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [r["loss"] for r in read_log(resumed.path)] == [r["loss"] for r in read_log(log.path)]
+    assert [r["step"] for r in resumed.rows] == list(range(1, len(log.rows) + 1))
+
+
+def test_training_lowers_the_loss(tmp_path):
+    config = TrainConfig(tokens=40_000, batch_tokens=1_024, micro_tokens=1_024)
+    losses = train(build_model("nano"), mixture(), config, tmp_path).column("loss")
+    assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
+
+
+def test_log_has_the_losses_by_kind(tmp_path):
+    rows = read_log(train(build_model("nano"), mixture(), CONFIG, tmp_path, stop_after=2).path)
+    assert {"loss_digits", "loss_yes", "loss_no", "loss_words", "lr", "tokens"} <= set(rows[0])
+
+
+def test_nan_stops_with_the_state_kept(tmp_path):
+    train(build_model("nano"), mixture(), CONFIG, tmp_path, stop_after=2)
+    before = (tmp_path / "state.safetensors").read_bytes()
+    state = load_file(tmp_path / "state.safetensors")
+    model, broken = build_model("nano"), mixture()
+    original = broken.batch
+
+    def poisoned(tokens):
+        with torch.no_grad():
+            model.lm_head.weight[0] = float("nan")
+        return original(tokens)
+
+    broken.batch = poisoned
+    with pytest.raises(FloatingPointError, match="nan at update 3"):
+        train(model, broken, CONFIG, tmp_path)
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert state
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", None])
+def test_unreadable_state_is_refused(tmp_path, content):
+    train(build_model("nano"), mixture(), CONFIG, tmp_path, stop_after=1)
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(ValueError, match="cannot be read"):
+        train(build_model("nano"), mixture(), CONFIG, tmp_path)
+
+
+def test_state_of_another_run_is_refused(tmp_path):
+    train(build_model("nano"), mixture(), CONFIG, tmp_path, stop_after=1)
+    with pytest.raises(ValueError, match="another configuration"):
+        train(build_model("nano"), mixture(seed=1), CONFIG, tmp_path)
+
+
+def test_held_out_goals_are_refused(tmp_path):
+    for document in (
+        Document("think : make 24 from 4 6 8 8", [("hm", True)]),
+        Document(None, [("for 36 keep 4 want 9", True)]),
+        Document("judge : make 5 from 2 3", [("<think> use 2 3", True), ("for 87", True)]),
+    ):
+        with pytest.raises(ValueError, match="held out"):
+            encode(tokenizer, document)
+        with pytest.raises(ValueError, match="held out"):
+            train(build_model("nano"), Mixture({"bad": (1, lambda rng, d=document: d)}, tokenizer), CONFIG, tmp_path)
+    check_goals(Document("think : make 25 from 1 24", [("1 24 get 25 23 24 yes", True)]))
+
+
+def test_schedule():
+    config = TrainConfig(tokens=1000, lr=1.0, warmup=0.1)
+    assert learning_rate(config, 0) < 0.05
+    assert learning_rate(config, 100) == pytest.approx(1.0)
+    assert learning_rate(config, 550) == pytest.approx(0.525)
+    assert learning_rate(config, 1000) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("wrong", [{"tokens": 0}, {"tokens": 10, "lr": float("nan")}, {"tokens": 10, "batch_tokens": -1}])
+def test_bad_configuration_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be positive"):
+        TrainConfig(**wrong)
+
+
+def test_run_log_widens_and_survives(tmp_path):
+    log = RunLog(tmp_path / "a" / "log.csv")
+    log.write({"step": 1, "loss": 0.5})
+    log.write({"step": 2, "loss": 0.25, "accuracy": 0.75})
+    log.close()
+    assert read_log(log.path)[0]["accuracy"] == ""
+    again = RunLog(log.path, keep=lambda row: row["step"] < 2)
+    again.write({"step": 2, "loss": 0.125})
+    assert [r["loss"] for r in read_log(log.path)] == [0.5, 0.125]
+    assert again.column("loss") == [0.5, 0.125]
+
+
+class TestCheckpoints:
+    def test_save_and_load(self, tmp_path):
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model = build_model("nano")
+        checkpoints.save(model, tmp_path / "mine", {"name": "mine"})
+        loaded, _ = checkpoints.load(tmp_path / "mine")
+        for (name, a), b in zip(model.state_dict().items(), loaded.state_dict().values(), strict=True):
+            assert torch.equal(a.bfloat16().float(), b), name
+        assert AutoModelForCausalLM.from_pretrained(tmp_path / "mine").num_parameters() == model.num_parameters()
+        other = AutoTokenizer.from_pretrained(tmp_path / "mine")
+        text = "think : make 24 from 1 12 112 <answer> ( 1 + 2 ) * 3 </answer>"
+        assert other.encode(text) == tokenizer.encode(text)
+        assert other.decode(other.encode(text)) == text
+        assert json.loads((tmp_path / "mine" / "card.json").read_text()) == {"name": "mine"}
+        assert not list(tmp_path.glob("*.part"))
+
+    def test_missing_and_truncated(self, tmp_path):
+        with pytest.raises(ValueError, match="there is no checkpoint"):
+            checkpoints.load("nothing-of-the-kind")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ValueError, match="not a checkpoint"):
+            checkpoints.load(tmp_path / "empty")
+        folder = checkpoints.save(build_model("nano"), tmp_path / "cut", {})
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:100_000])
+        with pytest.raises(ValueError, match="cannot be read"):
+            checkpoints.load(folder)
+        tensors = load_file(checkpoints.save(build_model("nano"), tmp_path / "part", {}) / "model.safetensors")
+        tensors.pop("model.norm.weight")
+        save_file(tensors, tmp_path / "part" / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match="lacks"):
+            checkpoints.load(tmp_path / "part")
+
+    def test_pickles_are_not_read(self, tmp_path):
+        folder = checkpoints.save(build_model("nano"), tmp_path / "old", {})
+        (folder / "model.safetensors").unlink()
+        torch.save(build_model("nano").state_dict(), folder / "pytorch_model.bin")
+        with pytest.raises(ValueError, match="not a checkpoint"):
+            checkpoints.load(folder)
+
+    def test_unknown_recipe(self):
+        with pytest.raises(ValueError, match="unknown checkpoint"):
+            checkpoints.make("nothing")
