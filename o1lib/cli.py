@@ -22,7 +22,9 @@ class Group(click.Group):
             raise click.UsageError(str(error)) from error
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.version_option(package_name="o1lib")
 def main() -> None:
     """Teach a small language model to reason: policy initialization, reward design, search and learning."""
@@ -35,8 +37,12 @@ def main() -> None:
 
 @main.command()
 @click.option("--scale", type=SCALES, default=None, help="Preset; by default $SCALE, else laptop.")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the executed notebooks.")
-@click.option("--in-place", is_flag=True, help="Write the outputs back into notebooks/ (make refresh).")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, help="Folder of the executed notebooks."
+)
+@click.option(
+    "--in-place", is_flag=True, help="Write the outputs back into notebooks/ (make refresh)."
+)
 @click.argument("notebooks", nargs=-1)
 def run(scale: str | None, out: Path | None, in_place: bool, notebooks: tuple[str, ...]) -> None:
     """Execute the notebooks (all, or those whose name starts with a given number) and check their numbers."""
@@ -47,13 +53,27 @@ def run(scale: str | None, out: Path | None, in_place: bool, notebooks: tuple[st
 
 
 @main.command()
-@click.option("--puzzles", type=click.Path(path_type=Path), required=True, help="JSON lines or CSV with a Puzzles column.")
+@click.option(
+    "--puzzles",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines or CSV with a Puzzles column.",
+)
 @click.option("--checkpoint", default="think", help="Name or folder.")
 @click.option("--instruction", type=click.Choice(["think", "solve", "answer"]), default="think")
 @click.option("--search", type=click.Choice(["greedy", "sample", "best_of_n"]), default="greedy")
-@click.option("--select", type=click.Choice(["model", "checker"]), default="model", help="How best_of_n chooses.")
-@click.option("--n", type=click.IntRange(1, 4096), default=16, help="Chains per puzzle (sample, best_of_n).")
-@click.option("--budget", type=click.IntRange(1), default=None, help="Generated tokens per puzzle at most.")
+@click.option(
+    "--select",
+    type=click.Choice(["model", "checker"]),
+    default="model",
+    help="How best_of_n chooses.",
+)
+@click.option(
+    "--n", type=click.IntRange(1, 4096), default=16, help="Chains per puzzle (sample, best_of_n)."
+)
+@click.option(
+    "--budget", type=click.IntRange(1), default=None, help="Generated tokens per puzzle at most."
+)
 @click.option("--max-new-tokens", type=click.IntRange(1, 1100), default=512)
 @click.option("--temperature", type=click.FloatRange(0, 100), default=1.0)
 @click.option("--seed", type=int, default=0)
@@ -67,7 +87,9 @@ def evaluate(puzzles: Path, checkpoint: str, out: Path | None, **options) -> Non
     problems = read_puzzles(puzzles)
     if out:
         if out.is_dir() or not out.parent.is_dir():
-            raise ValueError(f"{out} cannot be written: it is a folder, or its folder does not exist")
+            raise ValueError(
+                f"{out} cannot be written: it is a folder, or its folder does not exist"
+            )
         kept = out.with_name(out.name + ".partial.jsonl")
         kept.write_text("")
     policy = Policy.load(checkpoint)
@@ -85,19 +107,36 @@ def evaluate(puzzles: Path, checkpoint: str, out: Path | None, **options) -> Non
         os.replace(partial, out)
         kept.unlink()
     mean = report["tokens"] / report["n"]
-    click.echo(f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), {mean:.0f} tokens a puzzle, {report['seconds']:.1f} s")
+    click.echo(
+        f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), {mean:.0f} tokens a puzzle, {report['seconds']:.1f} s"
+    )
 
 
 @main.command()
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Checkpoint folder; by default under outputs/.")
-@click.option("--run-dir", type=click.Path(path_type=Path), default=None, help="Log and state; by default under outputs/.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Checkpoint folder; by default under outputs/.",
+)
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Log and state; by default under outputs/.",
+)
 @click.option("--ship", is_flag=True, help="Write the checkpoint to data/.")
 def train(name: str, out: Path | None, run_dir: Path | None, ship: bool) -> None:
-    """Make a named checkpoint from its recipe; a run that was stopped goes on where it was saved."""
+    """Make a named checkpoint from its recipe (or `grammars`, the comparison); a stopped run goes on where it was saved."""
     from o1lib.lab.paths import data_dir
     from o1lib.policy.checkpoints import make
 
+    if name == "grammars":
+        from o1lib.policy.compare import compare_grammars
+
+        click.echo(f"saved in {compare_grammars(out=out)}")
+        return
     if ship:
         out = data_dir() / "checkpoints" / name
     click.echo(f"saved in {make(name, run_dir, out)}")
@@ -118,7 +157,9 @@ def traces(seconds: float) -> None:
 
 
 @bench.command()
-@click.option("--size", "sizes", multiple=True, default=("nano", "micro"), help="Checkpoint sizes to measure.")
+@click.option(
+    "--size", "sizes", multiple=True, default=("nano", "micro"), help="Checkpoint sizes to measure."
+)
 @click.option("--prompts", type=click.IntRange(1), default=32)
 @click.option("--samples", type=click.IntRange(1), default=8)
 @click.option("--repeats", type=click.IntRange(1), default=3)

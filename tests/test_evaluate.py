@@ -55,19 +55,27 @@ def test_reports_count_what_happened():
     model = evaluate(policy, PROBLEMS, search="best_of_n", select="model", n=4, progress=False)
     assert model["correct"] == 2  # the most probable sample is number 0: right for puzzles 0 and 4
     for result in checker["results"]:
-        assert task.verify_answer(task.problem(result["numbers"], result["target"]), result["answer"])
+        assert task.verify_answer(
+            task.problem(result["numbers"], result["target"]), result["answer"]
+        )
         assert result["answer"] in result["response"]
 
 
 def test_budget_is_kept():
     policy = Scripted(PROBLEMS)
-    report = evaluate(policy, PROBLEMS, search="best_of_n", n=16, budget=1100, max_new_tokens=512, progress=False)
+    report = evaluate(
+        policy, PROBLEMS, search="best_of_n", n=16, budget=1100, max_new_tokens=512, progress=False
+    )
     assert report["settings"]["n"] == 2
-    report = evaluate(policy, PROBLEMS, search="best_of_n", n=16, budget=100, max_new_tokens=512, progress=False)
+    report = evaluate(
+        policy, PROBLEMS, search="best_of_n", n=16, budget=100, max_new_tokens=512, progress=False
+    )
     assert (report["settings"]["n"], report["settings"]["max_new_tokens"]) == (1, 100)
 
 
-@pytest.mark.parametrize("wrong", [{"search": "guess"}, {"select": "coin"}, {"search": "sample", "n": 0}, {"budget": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"search": "guess"}, {"select": "coin"}, {"search": "sample", "n": 0}, {"budget": 0}]
+)
 def test_bad_options_are_refused(wrong):
     with pytest.raises(ValueError, match=r".+"):
         evaluate(Scripted(PROBLEMS), PROBLEMS, progress=False, **wrong)
@@ -75,7 +83,9 @@ def test_bad_options_are_refused(wrong):
 
 def test_real_policy_end_to_end():
     policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
-    report = evaluate(policy, PROBLEMS[:3], search="best_of_n", n=2, max_new_tokens=8, progress=False)
+    report = evaluate(
+        policy, PROBLEMS[:3], search="best_of_n", n=2, max_new_tokens=8, progress=False
+    )
     assert [len(r["response"]) > 0 for r in report["results"]] == [True] * 3
     assert report["tokens"] <= 3 * 2 * 8
 
@@ -86,7 +96,10 @@ GOOD = '{"numbers": [4, 6, 8, 8], "target": 24}\n\n{"numbers": [1, 2, 3]}\n'
 def test_reads_json_lines_and_csv(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text(GOOD)
-    assert [(p.numbers, p.target) for p in read_puzzles(path)] == [((4, 6, 8, 8), 24), ((1, 2, 3), 24)]
+    assert [(p.numbers, p.target) for p in read_puzzles(path)] == [
+        ((4, 6, 8, 8), 24),
+        ((1, 2, 3), 24),
+    ]
     path = tmp_path / "p.csv"
     path.write_text("\ufeffRank,Puzzles,Rate\n1,1 1 4 6,99%\n2,1 1 11 11,96%\n")
     assert [p.numbers for p in read_puzzles(path)] == [(1, 1, 4, 6), (1, 1, 11, 11)]
@@ -97,10 +110,16 @@ BAD = {
     "not json": ('{"numbers": [1, 2, 3]}\n{oops\n', "line 2: not JSON"),
     "no numbers": ('{"target": 24}', "line 1: expected an object with 'numbers'"),
     "list": ('{"numbers": [1, 2]}\n[1, 2]', "line 2: expected an object"),
-    "negative": ('{"numbers": [1, 2]}\n\n{"numbers": [1, -2]}', "line 3: every number must be a positive integer"),
+    "negative": (
+        '{"numbers": [1, 2]}\n\n{"numbers": [1, -2]}',
+        "line 3: every number must be a positive integer",
+    ),
     "text number": ('{"numbers": ["1", 2]}', "line 1: every number"),
     "string": ('{"numbers": "1 2 3"}', "line 1: numbers must be a list"),
-    "float target": ('{"numbers": [1, 2], "target": 2.5}', "line 1: target must be a positive integer"),
+    "float target": (
+        '{"numbers": [1, 2], "target": 2.5}',
+        "line 1: target must be a positive integer",
+    ),
     "too many": ('{"numbers": [1, 2, 3, 4, 5, 6, 7]}', "line 1: a problem has 2 to 6"),
     "huge": ('{"numbers": [1, 2], "target": ' + "9" * 5000 + "}", "line 1"),
     "nested": ('{"numbers": ' + "[" * 100_000, "line 1"),
@@ -144,7 +163,17 @@ def tiny(tmp_path_factory):
 
 def test_command_writes_a_report_that_can_be_rechecked(tiny):
     out = tiny / "report.json"
-    done = o1lib("evaluate", "--puzzles", tiny / "puzzles.jsonl", "--checkpoint", tiny / "tiny", "--max-new-tokens", 20, "--out", out)
+    done = o1lib(
+        "evaluate",
+        "--puzzles",
+        tiny / "puzzles.jsonl",
+        "--checkpoint",
+        tiny / "tiny",
+        "--max-new-tokens",
+        20,
+        "--out",
+        out,
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(out.read_text())
     assert {"n", "correct", "accuracy", "tokens", "seconds", "settings", "results"} <= set(report)
@@ -161,7 +190,10 @@ def test_command_writes_a_report_that_can_be_rechecked(tiny):
     [
         (["evaluate"], "Missing option '--puzzles'"),
         (["evaluate", "--puzzles", "no-such-file"], "no-such-file"),
-        (["evaluate", "--puzzles", "PUZZLES", "--checkpoint", "no-such-checkpoint"], "there is no checkpoint"),
+        (
+            ["evaluate", "--puzzles", "PUZZLES", "--checkpoint", "no-such-checkpoint"],
+            "there is no checkpoint",
+        ),
         (["evaluate", "--puzzles", "PUZZLES", "--search", "magic"], "magic"),
         (["evaluate", "--puzzles", "PUZZLES", "--unknown"], "--unknown"),
         (["evaluate", "--puzzles", "PUZZLES", "--n", "0"], "--n"),

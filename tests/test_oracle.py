@@ -43,7 +43,11 @@ def test_solvable_equals_brute_force(values):
     for integers in (True, False):
         truth = brute_force(values, integers)
         for target in (1, 2, 3, 5, 7, 12, 18, 24, 36, 83, 100):
-            assert oracle.solvable(key, target, integers) == (target in truth), (key, target, integers)
+            assert oracle.solvable(key, target, integers) == (target in truth), (
+                key,
+                target,
+                integers,
+            )
 
 
 def test_game_of_24_counts():

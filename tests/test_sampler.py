@@ -12,7 +12,10 @@ from o1lib.tasks import Countdown
 
 tokenizer = build_tokenizer()
 task = Countdown(4)
-PROMPTS = [task.prompt(p) for p in task.problems("val_inputs", 6)] + ["think : make 5 from 2 3", "solve : compute ( 1 + 2 ) * 3"]
+PROMPTS = [task.prompt(p) for p in task.problems("val_inputs", 6)] + [
+    "think : make 5 from 2 3",
+    "solve : compute ( 1 + 2 ) * 3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,10 @@ def policy():
 
 def forward_logprobs(model, prompt, response, temperature=1.0):
     with torch.inference_mode():
-        logits = model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1].float() / temperature
+        logits = (
+            model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1].float()
+            / temperature
+        )
     return logits.log_softmax(-1).gather(-1, torch.tensor(response)[:, None])[:, 0]
 
 
@@ -35,7 +41,9 @@ def test_logprobs_equal_the_forward_pass(policy, temperature):
     groups = policy.sample(PROMPTS, 3, max_new_tokens=60, temperature=temperature)
     for prompt, group in zip(PROMPTS, groups, strict=True):
         for sample in group:
-            truth = forward_logprobs(policy.model, policy.encode(prompt), sample.token_ids, temperature)
+            truth = forward_logprobs(
+                policy.model, policy.encode(prompt), sample.token_ids, temperature
+            )
             assert torch.allclose(torch.tensor(sample.logprobs), truth, atol=1e-4)
 
 
@@ -51,7 +59,13 @@ def test_greedy_equals_transformers(policy):
     ours = policy.sample(PROMPTS, temperature=0, max_new_tokens=80)
     for prompt, group in zip(PROMPTS, ours, strict=True):
         ids = torch.tensor([policy.encode(prompt)])
-        out = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=80, pad_token_id=0)
+        out = policy.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=80,
+            pad_token_id=0,
+        )
         assert group[0].token_ids == out[0, ids.shape[1] :].tolist()
 
 
@@ -81,17 +95,26 @@ def test_independent_of_the_batch(policy):
     together = policy.sample(PROMPTS, 4, **options)
     reversed_ = policy.sample(PROMPTS[::-1], 4, **options)[::-1]
     assert any(s.finished for g in together for s in g)
-    assert any(not s.finished for g in together for s in g) or len({len(s.token_ids) for g in together for s in g}) > 5
+    assert (
+        any(not s.finished for g in together for s in g)
+        or len({len(s.token_ids) for g in together for s in g}) > 5
+    )
     for prompt, group, again in zip(PROMPTS, together, reversed_, strict=True):
         alone = policy.sample([prompt], 4, **options)[0]
         fewer = policy.sample([prompt], 2, **options)[0]
-        assert [s.token_ids for s in group] == [s.token_ids for s in alone] == [s.token_ids for s in again]
+        assert (
+            [s.token_ids for s in group]
+            == [s.token_ids for s in alone]
+            == [s.token_ids for s in again]
+        )
         assert [s.token_ids for s in group[:2]] == [s.token_ids for s in fewer]
 
 
 def test_a_repeated_prompt_gets_other_samples(policy):
     first, second = policy.sample([PROMPTS[0]] * 2, 3, max_new_tokens=20)
-    assert [s.token_ids for s in first + second] == [s.token_ids for s in policy.sample([PROMPTS[0]], 6, max_new_tokens=20)[0]]
+    assert [s.token_ids for s in first + second] == [
+        s.token_ids for s in policy.sample([PROMPTS[0]], 6, max_new_tokens=20)[0]
+    ]
 
 
 def test_frequencies_match_the_softmax(policy):
@@ -99,8 +122,15 @@ def test_frequencies_match_the_softmax(policy):
     n = 20_000
     samples = [s for _ in range(1) for s in policy.sample([PROMPTS[0]], n, max_new_tokens=1)[0]]
     with torch.inference_mode():
-        probs = policy.model(torch.tensor([policy.encode(PROMPTS[0])])).logits[0, -1].softmax(-1).double()
-    counts = torch.bincount(torch.tensor([s.token_ids[0] for s in samples]), minlength=len(probs)).double()
+        probs = (
+            policy.model(torch.tensor([policy.encode(PROMPTS[0])]))
+            .logits[0, -1]
+            .softmax(-1)
+            .double()
+        )
+    counts = torch.bincount(
+        torch.tensor([s.token_ids[0] for s in samples]), minlength=len(probs)
+    ).double()
     common = probs * n >= 5
     observed = torch.cat((counts[common], counts[~common].sum()[None]))
     expected = torch.cat((probs[common], probs[~common].sum()[None])) * n
@@ -138,7 +168,16 @@ def test_choose_at_the_edges():
 
 def test_plain_path_serves_other_models():
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.5)).eval()
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_embd=32,
+            n_layer=2,
+            n_head=2,
+            n_positions=128,
+            initializer_range=0.5,
+        )
+    ).eval()
     assert not LlamaSampler.supports(model)
     policy = Policy(model, tokenizer, bf16=False)
     groups = policy.sample(PROMPTS, 2, max_new_tokens=20)
@@ -153,7 +192,9 @@ def test_plain_and_fast_paths_draw_the_same(policy):
     options = {"max_new_tokens": 25, "seed": 2, "stop": (tokenizer.eos_token_id,)}
     fast = policy.sampler.sample(ids, 2, **options)
     plain = generate_plain(policy.model, ids, 2, **options)
-    assert [[g.token_ids for g in group] for group in fast] == [[g.token_ids for g in group] for group in plain]
+    assert [[g.token_ids for g in group] for group in fast] == [
+        [g.token_ids for g in group] for group in plain
+    ]
 
 
 def test_bf16_is_close(policy):
@@ -184,7 +225,13 @@ def test_refresh_follows_the_weights(policy):
 
 @pytest.mark.parametrize(
     "options",
-    [{"n": 0}, {"max_new_tokens": 0}, {"temperature": -1.0}, {"temperature": float("nan")}, {"stop": ("two words",)}],
+    [
+        {"n": 0},
+        {"max_new_tokens": 0},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"stop": ("two words",)},
+    ],
 )
 def test_bad_options_are_refused(policy, options):
     with pytest.raises(ValueError, match=r".+"):

@@ -61,7 +61,9 @@ def test_malformed_problems_are_refused(numbers, target, reason):
         Countdown().problem(numbers, target)
 
 
-@pytest.mark.parametrize("arguments", [{"n_numbers": 7}, {"n_numbers": "4"}, {"low": 0}, {"high": 0}, {"max_target": -3}])
+@pytest.mark.parametrize(
+    "arguments", [{"n_numbers": 7}, {"n_numbers": "4"}, {"low": 0}, {"high": 0}, {"max_target": -3}]
+)
 def test_malformed_tasks_are_refused(arguments):
     with pytest.raises(ValueError, match="must be an integer"):
         Countdown(**arguments)
@@ -125,7 +127,9 @@ class TestArithmetic:
         def ends(state):
             if self.task.is_solved(state):
                 return {int(state.text)}
-            return set().union(*(ends(self.task.apply(state, s)) for s in self.task.legal_steps(state)))
+            return set().union(
+                *(ends(self.task.apply(state, s)) for s in self.task.legal_steps(state))
+            )
 
         for problem in self.task.problems("train", 30):
             assert ends(problem) == {self.task.value(problem)}
@@ -137,7 +141,10 @@ class TestArithmetic:
                 assert self.task.parse_step(problem, step.text) == step
 
     def test_splits_do_not_meet(self):
-        splits = [{p.text for p in self.task.problems(s, 300)} for s in ("train", "val_inputs", "test_inputs")]
+        splits = [
+            {p.text for p in self.task.problems(s, 300)}
+            for s in ("train", "val_inputs", "test_inputs")
+        ]
         assert not splits[0] & splits[1]
         assert not splits[0] & splits[2]
         assert not splits[1] & splits[2]
@@ -148,7 +155,9 @@ class TestArithmetic:
         assert self.task.verify(problem, "<answer> 7 </answer>")
         assert not self.task.verify(problem, f"<answer> {answer} </answer>")
 
-    @pytest.mark.parametrize("expression", ["3 - 4", "1 / 0", "1 / 2", "2 +", "( 1 - 2 ) + 3", "1 + 2 + 3"])
+    @pytest.mark.parametrize(
+        "expression", ["3 - 4", "1 / 0", "1 / 2", "2 +", "( 1 - 2 ) + 3", "1 + 2 + 3"]
+    )
     def test_malformed_problems_are_refused(self, expression):
         with pytest.raises(ValueError, match=r".+"):
             self.task.problem(expression)

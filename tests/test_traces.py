@@ -17,7 +17,7 @@ from o1lib.policy.corpus import (
     propose_part,
     revise_part,
     solve_part,
-    tests_part,
+    equality_part,
     think_part,
     think_parts,
 )
@@ -50,7 +50,11 @@ def test_chains_are_right(grammar, n):
         assert check.lists == check.right_lists, text
         assert check.verdicts == check.right_verdicts
         for a, op, b, r in re.findall(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)", text):
-            assert any(step.result == int(r) for step in task.legal_steps(task.problem([int(a), int(b)], 1)) if step.op == op)
+            assert any(
+                step.result == int(r)
+                for step in task.legal_steps(task.problem([int(a), int(b)], 1))
+                if step.op == op
+            )
     assert written > 50
 
 
@@ -59,7 +63,9 @@ def test_search_is_complete(grammar):
     """A chain exists exactly when the oracle finds a solution that avoids zero and huge values (for 24: always)."""
     task = Countdown(4)
     for problem in task.problems("game24")[::9]:
-        assert (think(problem, random.Random(0), Style(grammar, slip=0)) is not None) == task.solvable(problem)
+        assert (
+            think(problem, random.Random(0), Style(grammar, slip=0)) is not None
+        ) == task.solvable(problem)
 
 
 def test_unsolvable_and_out_of_range():
@@ -103,7 +109,13 @@ def test_slips_are_planted_noticed_and_masked():
 
 
 def test_all_behaviors_occur():
-    found = sum((count_behaviors(text_of(think_part(4, Style(slip=0.02))(random.Random(i)).pieces)) for i in range(30)), start=count_behaviors(""))
+    found = sum(
+        (
+            count_behaviors(text_of(think_part(4, Style(slip=0.02))(random.Random(i)).pieces))
+            for i in range(30)
+        ),
+        start=count_behaviors(""),
+    )
     assert set(found) == set(BEHAVIORS)
     assert min(found.values()) > 0
 
@@ -114,7 +126,9 @@ def test_solve_steps_read_back():
         document = solve_part(4)(random.Random(i))
         numbers = [int(x) for x in re.findall("[0-9]+", document.prompt)]
         problem = state = task.problem(numbers[1:], numbers[0])
-        for text in document.text.split("</think>")[0].removeprefix("<think> ").strip().split(" ; "):
+        for text in (
+            document.text.split("</think>")[0].removeprefix("<think> ").strip().split(" ; ")
+        ):
             state = task.apply(state, task.parse_step(state, text))
         assert task.is_solved(state)
         assert task.verify(problem, document.text)
@@ -146,14 +160,16 @@ def test_revise_shows_a_wrong_attempt_with_its_value():
         expression, value = attempt.split(" gives ")
         goal, *numbers = [int(x) for x in re.findall("[0-9]+", problem_text)]
         problem = task.problem(numbers, goal)
-        assert task.verify_answer(problem, expression).reason == f"the answer is {value}, not {goal}"
+        assert (
+            task.verify_answer(problem, expression).reason == f"the answer is {value}, not {goal}"
+        )
         assert task.verify(problem, document.text)
 
 
 def test_drills_are_true():
     hits = 0
     for i in range(100):
-        document = tests_part(random.Random(i))
+        document = equality_part(random.Random(i))
         text = document.text
         check = check_chain(text)
         assert check.lists == check.right_lists > 0
@@ -165,7 +181,7 @@ def test_drills_are_true():
     assert 150 < hits < 450
 
 
-@pytest.mark.parametrize("parts", [base_parts(3), base_parts(4), think_parts(3), think_parts(4)])
+@pytest.mark.parametrize("parts", [base_parts(), think_parts(3), think_parts(4)])
 def test_mixtures(parts):
     """No unknown words, no held-out goal (encode refuses them), exact shares of tokens, the same documents again."""
     mixture = Mixture(parts, tokenizer)
@@ -202,11 +218,22 @@ def test_language_parts():
 
 class TestTokenizer:
     def test_numbers(self):
-        assert tokenizer.tokenize("1 12") == ["▁1", "▁1", "2"]
-        assert tokenizer.tokenize("11 2") == ["▁1", "1", "▁2"]
+        assert tokenizer.tokenize("1 12") == ["▁1", "▁12"]
+        assert tokenizer.tokenize("7 999 0") == ["▁7", "▁999", "▁0"]
+        assert tokenizer.tokenize("1 1200") == ["▁1", "▁1", "2", "0", "0"]
+        assert tokenizer.tokenize("11 200") == ["▁11", "▁200"]
+        digits = build_tokenizer(digits=True)
+        assert digits.tokenize("1 12") == ["▁1", "▁1", "2"]
+        assert digits.tokenize("11 2") == ["▁1", "1", "▁2"]
         assert tokenizer.tokenize("(4+12)/2") == tokenizer.tokenize("( 4 + 12 ) / 2")
 
-    @pytest.mark.parametrize("text", ["<think> use 4 6 for 24 </think> <answer> ( 4 + 2 ) / 3 </answer>", "what eats anna ? fish ."])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "<think> use 4 6 for 24 </think> <answer> ( 4 + 2 ) / 3 </answer>",
+            "what eats anna ? fish .",
+        ],
+    )
     def test_round_trip(self, text):
         assert tokenizer.decode(tokenizer.encode(text)) == text
 

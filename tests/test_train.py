@@ -19,7 +19,7 @@ CONFIG = TrainConfig(tokens=8_000, batch_tokens=1_024, micro_tokens=512)
 
 
 def mixture(seed=0):
-    return Mixture(base_parts(3), tokenizer, seed)
+    return Mixture(base_parts(), tokenizer, seed)
 
 
 def test_loss_equals_transformers():
@@ -83,7 +83,7 @@ def test_training_lowers_the_loss(tmp_path):
 
 def test_log_has_the_losses_by_kind(tmp_path):
     rows = read_log(train(build_model("nano"), mixture(), CONFIG, tmp_path, stop_after=2).path)
-    assert {"loss_digits", "loss_yes", "loss_no", "loss_words", "lr", "tokens"} <= set(rows[0])
+    assert {"loss_numbers", "loss_yes", "loss_no", "loss_words", "lr", "tokens"} <= set(rows[0])
 
 
 def test_nan_stops_with_the_state_kept(tmp_path):
@@ -129,7 +129,12 @@ def test_held_out_goals_are_refused(tmp_path):
         with pytest.raises(ValueError, match="held out"):
             encode(tokenizer, document)
         with pytest.raises(ValueError, match="held out"):
-            train(build_model("nano"), Mixture({"bad": (1, lambda rng, d=document: d)}, tokenizer), CONFIG, tmp_path)
+            train(
+                build_model("nano"),
+                Mixture({"bad": (1, lambda rng, d=document: d)}, tokenizer),
+                CONFIG,
+                tmp_path,
+            )
     check_goals(Document("think : make 25 from 1 24", [("1 24 get 25 23 24 yes", True)]))
 
 
@@ -141,7 +146,9 @@ def test_schedule():
     assert learning_rate(config, 1000) == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("wrong", [{"tokens": 0}, {"tokens": 10, "lr": float("nan")}, {"tokens": 10, "batch_tokens": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"tokens": 0}, {"tokens": 10, "lr": float("nan")}, {"tokens": 10, "batch_tokens": -1}]
+)
 def test_bad_configuration_is_refused(wrong):
     with pytest.raises(ValueError, match="must be positive"):
         TrainConfig(**wrong)
@@ -166,9 +173,14 @@ class TestCheckpoints:
         model = build_model("nano")
         checkpoints.save(model, tmp_path / "mine", {"name": "mine"})
         loaded, _ = checkpoints.load(tmp_path / "mine")
-        for (name, a), b in zip(model.state_dict().items(), loaded.state_dict().values(), strict=True):
+        for (name, a), b in zip(
+            model.state_dict().items(), loaded.state_dict().values(), strict=True
+        ):
             assert torch.equal(a.bfloat16().float(), b), name
-        assert AutoModelForCausalLM.from_pretrained(tmp_path / "mine").num_parameters() == model.num_parameters()
+        assert (
+            AutoModelForCausalLM.from_pretrained(tmp_path / "mine").num_parameters()
+            == model.num_parameters()
+        )
         other = AutoTokenizer.from_pretrained(tmp_path / "mine")
         text = "think : make 24 from 1 12 112 <answer> ( 1 + 2 ) * 3 </answer>"
         assert other.encode(text) == tokenizer.encode(text)
@@ -187,7 +199,9 @@ class TestCheckpoints:
         weights.write_bytes(weights.read_bytes()[:100_000])
         with pytest.raises(ValueError, match="cannot be read"):
             checkpoints.load(folder)
-        tensors = load_file(checkpoints.save(build_model("nano"), tmp_path / "part", {}) / "model.safetensors")
+        tensors = load_file(
+            checkpoints.save(build_model("nano"), tmp_path / "part", {}) / "model.safetensors"
+        )
         tensors.pop("model.norm.weight")
         save_file(tensors, tmp_path / "part" / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(ValueError, match="lacks"):

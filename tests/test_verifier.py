@@ -30,7 +30,9 @@ def tag(answer: str) -> str:
     ],
 )
 def test_right_answers(response):
-    assert task.verify(puzzle, response) == Verdict(True, "the answer uses every number once and is 24")
+    assert task.verify(puzzle, response) == Verdict(
+        True, "the answer uses every number once and is 24"
+    )
 
 
 def test_fractions_are_exact():
@@ -98,7 +100,8 @@ def test_wrong_answers_get_a_plain_reason_quickly(name):
     assert reason in verdict.reason, verdict.reason
     assert len(verdict.reason) < 120
     assert "\n" not in verdict.reason
-    # The issue asks for 10 ms; the loose factor keeps a busy machine from failing a defined behavior.
+    # The issue asks for 10 ms; the loose factor keeps a busy machine from failing a defined
+    # behavior.
     assert min(times) < 0.1
 
 
@@ -111,7 +114,9 @@ def test_any_text_gets_a_verdict(text):
 
 trees = st.recursive(
     st.integers(1, 13).map(str),
-    lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"( {t[0]} {t[1]} {t[2]} )"),
+    lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner).map(
+        lambda t: f"( {t[0]} {t[1]} {t[2]} )"
+    ),
     max_leaves=6,
 )
 
@@ -134,6 +139,15 @@ def test_value_equals_python_fractions(text):
     assert numbers_of(parsed) == [int(n) for n in re.findall("[0-9]+", text)]
 
 
-@pytest.mark.parametrize(("text", "value"), [("2 + 3 * 4", 14), ("8 - 3 - 2", 3), ("8 / 2 * 4", 16), ("8 / 4 / 2", 1), ("2 * ( 3 + 4 ) - 1", 13)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2 + 3 * 4", 14),
+        ("8 - 3 - 2", 3),
+        ("8 / 2 * 4", 16),
+        ("8 / 4 / 2", 1),
+        ("2 * ( 3 + 4 ) - 1", 13),
+    ],
+)
 def test_precedence_and_grouping(text, value):
     assert evaluate(parse_expression(text)) == value

@@ -30,7 +30,9 @@ def bench_traces(seconds: float = 5.0) -> float:
         written += 1
     rate = written / (time.perf_counter() - begun)
     tokens = len(encode(build_tokenizer(), document)[0])
-    print(f"traces: {rate:.0f} chains a second on one core (4 numbers, grammar {traces.Style().grammar}; the last had {tokens} tokens)")
+    print(
+        f"traces: {rate:.0f} chains a second on one core (4 numbers, grammar {traces.Style().grammar}; the last had {tokens} tokens)"
+    )
     return rate
 
 
@@ -38,14 +40,19 @@ CHECKPOINT_OF = {"nano": "nano-think", "micro": "think"}
 
 
 def bench_rollouts(size: str = "nano", n_prompts: int = 32, n: int = 8, repeats: int = 3) -> dict:
-    """Our sampler against `generate`, in turn, on the same prompts: temperature 1, at most 512 new tokens, real lengths.
+    """Our sampler against `generate`, in turn, on the same prompts: temperature 1, at most 512 new
+    tokens, real lengths.
 
-    Prints useful tokens (up to and with the end token) per second of both, their ratio, and the share of the roofline: the time
-    of the matrix products alone, at the batch sizes that really occurred, plus the KV cache's traffic at the measured bandwidth.
-    `small` has no shipped checkpoint: it is measured with random weights, on chains of 256 tokens for both.
+    Prints useful tokens (up to and with the end token) per second of both, their ratio, and the
+    share of the roofline: the time of the matrix products alone, at the batch sizes that really
+    occurred, plus the KV cache's traffic at the measured bandwidth.
+    `small` has no shipped checkpoint: it is measured with random weights, on chains of 256 tokens
+    for both.
     """
     trained = size in CHECKPOINT_OF
-    model, tokenizer = load(CHECKPOINT_OF[size]) if trained else (build_model(size).eval(), build_tokenizer())
+    model, tokenizer = (
+        load(CHECKPOINT_OF[size]) if trained else (build_model(size).eval(), build_tokenizer())
+    )
     limit = 512 if trained else 256
     task = Countdown(3 if size == "nano" else 4)
     prompts = [task.prompt(p) for p in task.problems("val_inputs", n_prompts)]
@@ -59,7 +66,9 @@ def bench_rollouts(size: str = "nano", n_prompts: int = 32, n: int = 8, repeats:
         groups = policy.sample(prompts, n, max_new_tokens=limit, seed=repeat)
         ours = sum(len(s.token_ids) for g in groups for s in g) / (time.perf_counter() - begun)
         begun = time.perf_counter()
-        useful = _generate(reference, tokenizer, [policy.encode(p) for p in prompts], n, limit, repeat)
+        useful = _generate(
+            reference, tokenizer, [policy.encode(p) for p in prompts], n, limit, repeat
+        )
         theirs = useful / (time.perf_counter() - begun)
         if repeat:  # the first pair warms up
             ours_rate.append(ours)
@@ -67,13 +76,21 @@ def bench_rollouts(size: str = "nano", n_prompts: int = 32, n: int = 8, repeats:
             lengths = [len(s.token_ids) for g in groups for s in g]
     ratio = median(o / t for o, t in zip(ours_rate, theirs_rate, strict=True))
     roofline = _roofline(policy.sampler, lengths, len(policy.encode(prompts[0])))
-    result = {"size": size, "ours": median(ours_rate), "generate": median(theirs_rate), "ratio": ratio, "roofline": roofline}
+    result = {
+        "size": size,
+        "ours": median(ours_rate),
+        "generate": median(theirs_rate),
+        "ratio": ratio,
+        "roofline": roofline,
+    }
     facts = machine.describe()
     print(f"{size}: {n_prompts} prompts x {n} samples, at most {limit} new tokens (mean {sum(lengths) / len(lengths):.0f}), "
           f"{str(dtype).removeprefix('torch.')}, {facts['threads']} threads, median of {repeats}")  # fmt: skip
     print(f"  ours {result['ours']:,.0f} useful tok/s, generate {result['generate']:,.0f}, ratio: {ratio:.1f} "
           f"({min(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f} to {max(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f})")  # fmt: skip
-    print(f"  roofline {roofline:,.0f} tok/s (matrix products + KV traffic); ours reaches {result['ours'] / roofline:.0%} of it")
+    print(
+        f"  roofline {roofline:,.0f} tok/s (matrix products + KV traffic); ours reaches {result['ours'] / roofline:.0%} of it"
+    )
     return result
 
 
@@ -112,10 +129,19 @@ def _roofline(sampler: LlamaSampler, lengths: list[int], prompt_length: int) -> 
     gemm = {}
     for rows in sizes:
         inputs = [torch.randn(rows, m.shape[0]).to(sampler.dtype) for m in matrices]
-        gemm[rows] = _seconds(lambda inputs=inputs: [x @ m for x, m in zip(inputs, matrices, strict=True)])
+        gemm[rows] = _seconds(
+            lambda inputs=inputs: [x @ m for x, m in zip(inputs, matrices, strict=True)]
+        )
     block = torch.ones(64 * 2**20, dtype=torch.uint8)
     bandwidth = 2 * block.numel() / _seconds(lambda: block.clone())  # read and write
-    slot = 2 * len(sampler.layers) * sampler.kv_heads * sampler.width * torch.finfo(sampler.dtype).bits // 8
+    slot = (
+        2
+        * len(sampler.layers)
+        * sampler.kv_heads
+        * sampler.width
+        * torch.finfo(sampler.dtype).bits
+        // 8
+    )
     total = 0.0
     for step in range(max(lengths)):
         rows = sum(length > step for length in lengths)

@@ -30,7 +30,9 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
 
 def _python() -> str:
     if sys.version_info < MINIMUM_PYTHON:
-        raise ValueError(f"Python {sys.version.split()[0]} is too old: install 3.11 or newer, then run make again")
+        raise ValueError(
+            f"Python {sys.version.split()[0]} is too old: install 3.11 or newer, then run make again"
+        )
     return sys.version.split()[0]
 
 
@@ -60,7 +62,9 @@ def _memory() -> str:
     except (ValueError, OSError, AttributeError):
         return "unknown"
     if gib < 3.5:
-        raise ValueError(f"{gib:.1f} GiB: at least 4 are needed; close other programs or use SCALE=ci")
+        raise ValueError(
+            f"{gib:.1f} GiB: at least 4 are needed; close other programs or use SCALE=ci"
+        )
     return f"{gib:.0f} GiB"
 
 
@@ -79,7 +83,9 @@ def _outputs() -> str:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        raise ValueError(f"cannot write there ({error}): set O1LIB_OUTPUTS to a folder of yours") from error
+        raise ValueError(
+            f"cannot write there ({error}): set O1LIB_OUTPUTS to a folder of yours"
+        ) from error
     return "writable"
 
 
@@ -89,7 +95,9 @@ def _checkpoints() -> str:
     folder = data_dir() / "checkpoints"
     names = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
     if not names:
-        raise ValueError("none shipped in data/checkpoints: get the repository with its data, or train them (o1lib train NAME)")
+        raise ValueError(
+            "none shipped in data/checkpoints: get the repository with its data, or train them (o1lib train NAME)"
+        )
     broken = []
     for name in names:
         try:
@@ -97,7 +105,9 @@ def _checkpoints() -> str:
         except ValueError as error:
             broken.append(f"{name} ({error})")
     if broken:
-        raise ValueError(f"unreadable: {'; '.join(broken)}: restore data/checkpoints from the repository")
+        raise ValueError(
+            f"unreadable: {'; '.join(broken)}: restore data/checkpoints from the repository"
+        )
     return ", ".join(names)
 
 
@@ -107,15 +117,21 @@ def _kernel() -> str:
     try:
         return Path(KernelSpecManager().get_kernel_spec("python3").argv[0]).name
     except NoSuchKernel as error:
-        raise ValueError("no kernel named python3: run python -m ipykernel install --sys-prefix --name python3") from error
+        raise ValueError(
+            "no kernel named python3: run python -m ipykernel install --sys-prefix --name python3"
+        ) from error
 
 
 def report() -> int:
     """Print the report; the exit status is 1 when something is broken."""
     facts = machine.describe()
-    print(f"machine      {facts['system']}, {facts['cores']} cores, torch {facts['torch']} with {facts['threads']} threads")
+    print(
+        f"machine      {facts['system']}, {facts['cores']} cores, torch {facts['torch']} with {facts['threads']} threads"
+    )
     kind = "bfloat16" if facts["bf16"] else "float32 (no bfloat16 instructions found)"
-    print(f"chosen       device {facts['device']}, {kind} for training and sampling, scale {os.environ.get('SCALE', 'laptop')}")
+    print(
+        f"chosen       device {facts['device']}, {kind} for training and sampling, scale {os.environ.get('SCALE', 'laptop')}"
+    )
     broken = 0
     for name, check in checks():
         try:

@@ -17,7 +17,8 @@ SEARCHES = ("greedy", "sample", "best_of_n")
 
 
 def read_puzzles(path: str | Path) -> list[Problem]:
-    """Puzzles from JSON lines `{"numbers": [..], "target": 24}` or from a CSV file with a `Puzzles` column (target 24).
+    """Puzzles from JSON lines `{"numbers": [..], "target": 24}` or from a CSV file with a `Puzzles`
+    column (target 24).
 
     Raises `ValueError` that names the line, and `OSError` when the file cannot be read.
     """
@@ -33,11 +34,17 @@ def read_puzzles(path: str | Path) -> list[Problem]:
     if not lines[0].lstrip().startswith("{"):
         reader = csv.DictReader(lines)
         if "Puzzles" not in (reader.fieldnames or []):
-            raise ValueError(f"{path}, line 1: expected JSON lines, or a CSV header with a 'Puzzles' column")
+            raise ValueError(
+                f"{path}, line 1: expected JSON lines, or a CSV header with a 'Puzzles' column"
+            )
         for row in reader:
             words = (row["Puzzles"] or "").split()
-            if not words or not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words):
-                raise ValueError(f"{path}, line {reader.line_num}: 'Puzzles' must be numbers with spaces, got {row['Puzzles']!r:.60}")
+            if not words or not all(
+                word.isascii() and word.isdigit() and len(word) < 19 for word in words
+            ):
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: 'Puzzles' must be numbers with spaces, got {row['Puzzles']!r:.60}"
+                )
             puzzles.append(_problem(task, path, reader.line_num, [int(word) for word in words], 24))
     else:
         for number, line in enumerate(lines, 1):
@@ -48,7 +55,9 @@ def read_puzzles(path: str | Path) -> list[Problem]:
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
             if not isinstance(entry, dict) or "numbers" not in entry:
-                raise ValueError(f"{path}, line {number}: expected an object with 'numbers', got {line.strip()[:60]!r}")
+                raise ValueError(
+                    f"{path}, line {number}: expected an object with 'numbers', got {line.strip()[:60]!r}"
+                )
             puzzles.append(_problem(task, path, number, entry["numbers"], entry.get("target", 24)))
     if not puzzles:
         raise ValueError(f"{path} has no puzzles")
@@ -81,10 +90,12 @@ def evaluate(
     """Run a policy on problems; returns the report described in the README.
 
     Args:
-        search: `greedy` (one chain), `sample` (n chains, the mean is reported: pass@1), `best_of_n` (n chains, one chosen).
-        select: how `best_of_n` chooses: `checker` (any right one counts: pass@n) or `model` (the finished chain with the highest mean
-            log-probability).
-        budget: generated tokens per problem at most; `sample` and `best_of_n` then draw as many chains as fit for certain.
+        search: `greedy` (one chain), `sample` (n chains, the mean is reported: pass@1), `best_of_n`
+            (n chains, one chosen).
+        select: how `best_of_n` chooses: `checker` (any right one counts: pass@n) or `model` (the
+            finished chain with the highest mean log-probability).
+        budget: generated tokens per problem at most; `sample` and `best_of_n` then draw as many
+            chains as fit for certain.
         on_result: called with each finished result, so that a killed run loses nothing.
     """
     if search not in SEARCHES:
@@ -103,7 +114,9 @@ def evaluate(
     prompts = [task.prompt(problem, instruction) for problem in problems]
     results, begun = [], time.monotonic()
     chunk = max(1, 512 // n)
-    bar = tqdm(total=len(problems) * n, desc="evaluate", unit="chain", disable=not progress, leave=False)
+    bar = tqdm(
+        total=len(problems) * n, desc="evaluate", unit="chain", disable=not progress, leave=False
+    )
     for start in range(0, len(problems), chunk):
         groups = policy.sample(
             prompts[start : start + chunk],
@@ -121,8 +134,18 @@ def evaluate(
         bar.refresh()
     bar.close()
     correct = sum(r["correct"] for r in results)
-    settings = {"instruction": instruction, "search": search, "select": select if search == "best_of_n" else None, "n": n}
-    settings |= {"max_new_tokens": max_new_tokens, "budget": budget, "seed": seed, "bf16": policy.bf16}
+    settings = {
+        "instruction": instruction,
+        "search": search,
+        "select": select if search == "best_of_n" else None,
+        "n": n,
+    }
+    settings |= {
+        "max_new_tokens": max_new_tokens,
+        "budget": budget,
+        "seed": seed,
+        "bf16": policy.bf16,
+    }
     settings["temperature"] = 0.0 if search == "greedy" else temperature
     return {
         "n": len(results),
@@ -135,11 +158,19 @@ def evaluate(
     }
 
 
-def _result(task: Countdown, problem: Problem, group: list[Sample], search: str, select: str) -> dict:
+def _result(
+    task: Countdown, problem: Problem, group: list[Sample], search: str, select: str
+) -> dict:
     verdicts = [task.verify(problem, sample.text) for sample in group]
     right = [bool(v) for v in verdicts]
     if search == "best_of_n" and select == "model":
-        best = max(range(len(group)), key=lambda i: (group[i].finished, sum(group[i].logprobs) / max(1, len(group[i].logprobs))))
+        best = max(
+            range(len(group)),
+            key=lambda i: (
+                group[i].finished,
+                sum(group[i].logprobs) / max(1, len(group[i].logprobs)),
+            ),
+        )
     else:
         best = right.index(True) if any(right) else 0
     correct = sum(right) / len(right) if search == "sample" else right[best]

@@ -23,11 +23,15 @@ def find_notebooks(names: list[str]) -> list[Path]:
         return found
     for name in names:
         if not any(path.name.startswith(name) for path in found):
-            raise ValueError(f"no notebook starts with {name!r}; there are {', '.join(p.stem for p in found)}")
+            raise ValueError(
+                f"no notebook starts with {name!r}; there are {', '.join(p.stem for p in found)}"
+            )
     return [path for path in found if path.name.startswith(tuple(names))]
 
 
-def run_notebooks(scale: str, names: list[str] | None = None, out: Path | None = None, in_place: bool = False) -> bool:
+def run_notebooks(
+    scale: str, names: list[str] | None = None, out: Path | None = None, in_place: bool = False
+) -> bool:
     """Run notebooks at a scale; prints the results table and returns whether all ran and every number was as expected."""
     out = Path(out or outputs_dir(scale))
     out.mkdir(parents=True, exist_ok=True)
@@ -37,7 +41,12 @@ def run_notebooks(scale: str, names: list[str] | None = None, out: Path | None =
         target = out / path.name
         try:
             papermill.execute_notebook(
-                path, target, parameters={"SCALE": scale}, kernel_name="python3", cwd=ROOT, progress_bar={"leave": False}
+                path,
+                target,
+                parameters={"SCALE": scale},
+                kernel_name="python3",
+                cwd=ROOT,
+                progress_bar={"leave": False},
             )
         except papermill.PapermillExecutionError as failure:
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
@@ -64,14 +73,19 @@ def _print(table, summary) -> None:
     print(f"\n{'notebook':28s} {'number':44s} {'value':>9s} {'expected':>17s}")
     for notebook, name, value, wanted, tolerance, ok in table:
         range_ = f"{_shown(wanted)} +- {_shown(tolerance)}"
-        print(f"{notebook:28s} {name:44s} {_shown(value):>9s} {range_:>17s} {'ok' if ok else 'NOT AS EXPECTED'}")
+        print(
+            f"{notebook:28s} {name:44s} {_shown(value):>9s} {range_:>17s} {'ok' if ok else 'NOT AS EXPECTED'}"
+        )
     for path, ok, seconds, error in summary:
-        print(f"{'ok    ' if ok else 'FAILED'} {path.stem} in {seconds:.0f} s{': ' + error if error else ''}")
+        print(
+            f"{'ok    ' if ok else 'FAILED'} {path.stem} in {seconds:.0f} s{': ' + error if error else ''}"
+        )
 
 
 def _write_index(out: Path, scale: str, summary, table) -> None:
     items = "".join(
-        f'<li><a href="{p.stem}.html">{html.escape(p.stem)}</a>: {"ok" if ok else "failed"}, {s:.0f} s</li>' for p, ok, s, _ in summary
+        f'<li><a href="{p.stem}.html">{html.escape(p.stem)}</a>: {"ok" if ok else "failed"}, {s:.0f} s</li>'
+        for p, ok, s, _ in summary
     )
     rows = "".join(
         "<tr>" + "".join(f"<td>{html.escape(str(c if isinstance(c, str) else _shown(c)))}</td>" for c in row[:5])

@@ -34,7 +34,9 @@ def reported(notebook: dict) -> dict[str, float]:
     return found
 
 
-def compare(found: dict[str, float], expected: dict[str, list[float]]) -> list[tuple[str, float | None, float | None, float | None, bool]]:
+def compare(
+    found: dict[str, float], expected: dict[str, list[float]]
+) -> list[tuple[str, float | None, float | None, float | None, bool]]:
     """Rows (name, value, expected, tolerance, ok); a number that is missing or not expected is not ok."""
     rows = []
     for name in [*expected, *(n for n in found if n not in expected)]:

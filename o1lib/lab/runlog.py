@@ -12,7 +12,8 @@ class RunLog:
 
     Args:
         path: the file; an existing one is continued.
-        keep: which rows of an existing file to keep, e.g. those before the update from which a run resumes.
+        keep: which rows of an existing file to keep, e.g. those before the update from which a run
+            resumes.
 
     New columns may appear later in a run: the file is then rewritten with the wider header.
     """
@@ -56,13 +57,17 @@ class RunLog:
 
 
 def _rounded(row: dict) -> dict:
-    return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+    return {
+        name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()
+    }
 
 
 def read_log(path: str | Path) -> list[dict]:
     """The rows of a run log, numbers as numbers."""
     with Path(path).open(newline="") as file:
-        return [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: _number(value) for name, value in row.items()} for row in csv.DictReader(file)
+        ]
 
 
 def _number(text: str | None):

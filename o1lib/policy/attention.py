@@ -1,8 +1,9 @@
-"""Attention with few key/value heads, without repeating them: two batched products, three times faster than
-`scaled_dot_product_attention` on a CPU in bfloat16 at the lengths of our chains.
+"""Attention with few key/value heads, without repeating them: two batched products, three times
+faster than `scaled_dot_product_attention` on a CPU in bfloat16 at the lengths of our chains.
 
-Registered with transformers under the name `grouped`; a model is switched with `model.set_attn_implementation("grouped")`. It
-changes how the attention is computed, not what: a test holds it against transformers' own.
+Registered with transformers under the name `grouped`; a model is switched with
+`model.set_attn_implementation("grouped")`. It changes how the attention is computed, not what: a
+test holds it against transformers' own.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from transformers import AttentionInterface
 NAME = "grouped"
 
 
-def grouped_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs):
-    """Causal attention. `query` (rows, heads, length, width), `key` and `value` (rows, kv_heads, length, width).
+def grouped_attention(
+    module, query, key, value, attention_mask, scaling=None, dropout=0.0, **kwargs
+):
+    """Causal attention. `query` (rows, heads, length, width), `key` and `value` (rows, kv_heads,
+    length, width).
 
-    `attention_mask` is None (plain causal) or additive / boolean, broadcastable to (rows, 1, length, length).
-    Returns (rows, length, heads, width) and None, as transformers expects.
+    `attention_mask` is None (plain causal) or additive / boolean, broadcastable to (rows, 1,
+    length, length). Returns (rows, length, heads, width) and None, as transformers expects.
     """
     rows, heads, length, width = query.shape
     kv_heads, kv_length = key.shape[1], key.shape[2]

@@ -1,6 +1,8 @@
-"""The six human-like behaviors (paper, section 3.3 and Table 1): how they look in a chain, and how to find and count them.
+"""The six human-like behaviors (paper, section 3.3 and Table 1): how they look in a chain, and how
+to find and count them.
 
-The detector reads the text only; it needs no labels, so it serves chains that a policy wrote as well as the writer's own.
+The detector reads the text only; it needs no labels, so it serves chains that a policy wrote as
+well as the writer's own.
 
 Used in notebook 01, section 3.
 """
@@ -53,8 +55,9 @@ class ChainCheck:
 def check_chain(text: str) -> ChainCheck:
     """Hold every `x y get ...` and every verdict beside a `want` list against the truth.
 
-    A list that ends in `yes` is cut at the hit, so any beginning of the true list counts as right there. A verdict is right when it
-    agrees with the two lists *as they are written*: the equality test is judged apart from the arithmetic.
+    A list that ends in `yes` is cut at the hit, so any beginning of the true list counts as right
+    there. A verdict is right when it agrees with the two lists *as they are written*: the equality
+    test is judged apart from the arithmetic.
     """
     lists = right_lists = verdicts = right_verdicts = yes = right_yes = 0
     for x, y, shown, ending in _LIST.findall(text):

@@ -1,7 +1,8 @@
 """The shipped checkpoints: how each is made, saved, named and loaded.
 
-A checkpoint is a folder that `AutoModelForCausalLM.from_pretrained` reads: weights in bfloat16 (safetensors), config, tokenizer, and
-`card.json` with the command, the seed, the parent and its hash, the time it took and its scores.
+A checkpoint is a folder that `AutoModelForCausalLM.from_pretrained` reads: weights in bfloat16
+(safetensors), config, tokenizer, and `card.json` with the command, the seed, the parent and its
+hash, the time it took and its scores.
 """
 
 from __future__ import annotations
@@ -36,27 +37,38 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "nano-base": Recipe("nano", lambda: base_parts(3), TrainConfig(1_000_000, 1024, 1024, lr=2e-3)),
-    "nano-think": Recipe("nano-base", lambda: think_parts(3), TrainConfig(6_000_000, 1024, 1024, lr=2e-3)),
-    "base": Recipe("micro", lambda: base_parts(4), TrainConfig(2_000_000, 1024, 1024, lr=1e-3)),
-    "think": Recipe("base", lambda: think_parts(4), TrainConfig(16_000_000, 1024, 1024, lr=8e-4)),
+    "nano-base": Recipe("nano", base_parts, TrainConfig(800_000, 1024, 1024, lr=2e-3)),
+    "nano-think": Recipe(
+        "nano-base", lambda: think_parts(3), TrainConfig(4_000_000, 1024, 1024, lr=2e-3)
+    ),
+    "base": Recipe("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),
+    "think": Recipe("base", lambda: think_parts(4), TrainConfig(10_000_000, 1024, 1024, lr=1e-3)),
 }
 
 
 def find(name: str | Path) -> Path:
-    """The folder of a checkpoint: a folder of one's own, one made by `o1lib train` (first), or a shipped one.
+    """The folder of a checkpoint: a folder of one's own, one made by `o1lib train` (first), or a
+    shipped one.
 
     Raises `ValueError`, with what there is, when it is missing or incomplete.
     """
     candidates = [Path(name), data_dir() / "checkpoints" / str(name)]
     for folder in candidates:
-        if folder.is_dir() and (folder / "config.json").exists() and (folder / "model.safetensors").exists():
+        if (
+            folder.is_dir()
+            and (folder / "config.json").exists()
+            and (folder / "model.safetensors").exists()
+        ):
             return folder
     incomplete = next((str(c) for c in candidates if c.is_dir()), None)
     if incomplete:
-        raise ValueError(f"{incomplete} is not a checkpoint: it needs config.json and model.safetensors")
+        raise ValueError(
+            f"{incomplete} is not a checkpoint: it needs config.json and model.safetensors"
+        )
     shipped = sorted(p.name for p in (data_dir() / "checkpoints").glob("*") if p.is_dir())
-    raise ValueError(f"there is no checkpoint {str(name)!r}; shipped: {', '.join(shipped) or 'none'}; or give a folder")
+    raise ValueError(
+        f"there is no checkpoint {str(name)!r}; shipped: {', '.join(shipped) or 'none'}; or give a folder"
+    )
 
 
 def load(name: str | Path, device: str = "cpu") -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
@@ -64,11 +76,19 @@ def load(name: str | Path, device: str = "cpu") -> tuple[LlamaForCausalLM, PreTr
     folder = find(name)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
         )
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # transformers and safetensors raise many kinds for truncated or foreign files
-        raise ValueError(f"the checkpoint {folder} cannot be read: {str(error).splitlines()[0][:200]}") from error
+    except (
+        Exception
+    ) as error:  # transformers and safetensors raise many kinds for truncated or foreign files
+        raise ValueError(
+            f"the checkpoint {folder} cannot be read: {str(error).splitlines()[0][:200]}"
+        ) from error
     if report["missing_keys"]:
         raise ValueError(f"the checkpoint {folder} lacks {sorted(report['missing_keys'])[0]}")
     return model.to(device).eval(), tokenizer
@@ -80,7 +100,9 @@ def save(model: LlamaForCausalLM, folder: str | Path, card: dict) -> Path:
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    state = {k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    state = {
+        k: v.detach().to("cpu", torch.bfloat16).contiguous() for k, v in model.state_dict().items()
+    }
     if model.config.tie_word_embeddings:
         state.pop("lm_head.weight", None)
     model.config.save_pretrained(partial)
@@ -98,7 +120,9 @@ def card_of(name: str | Path) -> dict:
     return json.loads((find(name) / "card.json").read_text())
 
 
-def make(name: str, run_dir: str | Path | None = None, out: str | Path | None = None, **train_options) -> Path:
+def make(
+    name: str, run_dir: str | Path | None = None, out: str | Path | None = None, **train_options
+) -> Path:
     """Train a named checkpoint (resuming an interrupted run) and save it; returns its folder.
 
     Its parent is taken from the shipped checkpoints. Raises `ValueError` for an unknown name.
@@ -114,8 +138,15 @@ def make(name: str, run_dir: str | Path | None = None, out: str | Path | None = 
         parent = find(recipe.parent)
         model, parent_hash = load(parent, device)[0], file_hash(parent / "model.safetensors")
     run_dir = Path(run_dir or outputs_dir() / "runs" / name)
-    begun = time.monotonic()
-    log = train(model, Mixture(recipe.parts(), build_tokenizer(), recipe.seed), recipe.config, run_dir, label=name, **train_options)
+    time.monotonic()
+    log = train(
+        model,
+        Mixture(recipe.parts(), build_tokenizer(), recipe.seed),
+        recipe.config,
+        run_dir,
+        label=name,
+        **train_options,
+    )
     if log.rows[-1]["tokens"] < recipe.config.tokens:
         return run_dir
     card = {

@@ -1,10 +1,12 @@
 """Training documents: endless, index-addressable parts, and a mixture that is exact in tokens.
 
-A part is a function `rng -> Document`. Document number i of a part is drawn with a random generator seeded by (seed, part, i), so a
-run can be stopped anywhere and go on with the very next document. The mixture always draws from the part that is furthest
+A part is a function `rng -> Document`. Document number i of a part is drawn with a random generator
+seeded by (seed, part, i), so a run can be stopped anywhere and go on with the very next document.
+The mixture always draws from the part that is furthest
 below its share *of tokens*; a document is never cut.
 
-`check_goals` reads every document before it is trained on and refuses held-out goals, whatever made the document.
+`check_goals` reads every document before it is trained on and refuses held-out goals, whatever made
+the document.
 
 Used in notebook 01, sections 2 and 4.
 """
@@ -63,7 +65,8 @@ def encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> tuple[list
         prompt = tokenizer.encode(document.prompt, add_special_tokens=False)
         ids += [user, *prompt, assistant]
         counted += [False] * (len(prompt) + 2)
-    # Neighboring pieces of one kind are encoded together: words carry their own space, so the ids are the same.
+    # Neighboring pieces of one kind are encoded together: words carry their own space, so the ids
+    # are the same.
     runs: list[list] = []
     for text, is_counted in document.pieces:
         if runs and runs[-1][1] == is_counted:
@@ -86,7 +89,12 @@ class Mixture:
         seed: of the documents.
     """
 
-    def __init__(self, parts: dict[str, tuple[float, Part]], tokenizer: PreTrainedTokenizerFast, seed: int = 0):
+    def __init__(
+        self,
+        parts: dict[str, tuple[float, Part]],
+        tokenizer: PreTrainedTokenizerFast,
+        seed: int = 0,
+    ):
         if not parts or any(share <= 0 for share, _ in parts.values()):
             raise ValueError("a mixture needs parts with positive shares")
         self.parts, self.tokenizer, self.seed = parts, tokenizer, seed
@@ -111,7 +119,7 @@ class Mixture:
         return documents
 
 
-# --- puzzles to train on -------------------------------------------------------------------------------------------
+# --- puzzles to train on
 
 
 def _problem(rng: random.Random, n_numbers: int, high: int = 13) -> Problem:
@@ -129,7 +137,9 @@ def _reply(instruction: str, rng: random.Random, n_numbers: int, write, high: in
 
 def think_part(n_numbers: int, style: Style = Style(), high: int = 13) -> Part:
     """Long chains (instruction `think`)."""
-    return partial(_reply, "think", n_numbers=n_numbers, write=partial(traces.think, style=style), high=high)
+    return partial(
+        _reply, "think", n_numbers=n_numbers, write=partial(traces.think, style=style), high=high
+    )
 
 
 def solve_part(n_numbers: int) -> Part:
@@ -151,7 +161,10 @@ def judge_part(rng: random.Random) -> Document:
     """Is a state of two or three numbers alive? Half of them are (instruction `judge`)."""
     want_alive = rng.random() < 0.5
     while True:
-        state = Problem(tuple(sorted(_random_number(rng) for _ in range(rng.choice((2, 3, 3, 3))))), rng.choice(_TRAINED))
+        state = Problem(
+            tuple(sorted(_random_number(rng) for _ in range(rng.choice((2, 3, 3, 3))))),
+            rng.choice(_TRAINED),
+        )
         if oracle.solvable(state.numbers, state.target) == want_alive:
             return Document(f"judge : {state}", traces.judge(state, rng))
 
@@ -181,7 +194,7 @@ def revise_part(n_numbers: int, style: Style = Style()) -> Part:
     return write
 
 
-# --- drills: the small skills that the chains are made of ----------------------------------------------------------
+# --- drills: the small skills that the chains are made of
 
 
 def _random_number(rng: random.Random) -> int:
@@ -193,7 +206,10 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
     """`x y get ...`: what two numbers can make."""
     lines = []
     for _ in range(n):
-        x, y = rng.randint(1, rng.choice((13, 50, 100, 200))), rng.randint(1, rng.choice((13, 13, 50)))
+        x, y = (
+            rng.randint(1, rng.choice((13, 50, 100, 200))),
+            rng.randint(1, rng.choice((13, 13, 50))),
+        )
         if rng.random() < 0.25:
             x *= y  # so that exact division is seen often
         x = min(x, 999)
@@ -201,19 +217,25 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
     return Document(None, [(" ".join(lines), True)])
 
 
-def tests_part(rng: random.Random, n: int = 6, style: Style = Style(slip=0.0)) -> Document:
+def equality_part(rng: random.Random, n: int = 6, style: Style = Style(slip=0.0)) -> Document:
     """The equality test alone: what is wanted beside what two numbers give; half of the tests succeed."""
     lines = []
     for _ in range(n):
         goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
         x, y = _random_number(rng), rng.randint(1, 13)
         kept = rng.randint(1, 13)
-        if rng.random() < 0.5:  # make it a hit: choose the goal among what the values and the kept number make
-            reached = [g for v in values(x, y) for g in values(v, kept) if g not in HELD_OUT_TARGETS]
+        if (
+            rng.random() < 0.5
+        ):  # make it a hit: choose the goal among what the values and the kept number make
+            reached = [
+                g for v in values(x, y) for g in values(v, kept) if g not in HELD_OUT_TARGETS
+            ]
             goal = rng.choice(reached) if reached else goal
         wanted = values(goal, kept)
         shown, hit = traces._hit(values(x, y), wanted)
-        lines.append(f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")
+        lines.append(
+            f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
+        )
     return Document(None, [(" ".join(lines), True)])
 
 
@@ -229,7 +251,9 @@ def joins_part(rng: random.Random, n: int = 6) -> Document:
             goal = rng.choice(reached) if reached else goal
         shown, hit = traces._hit(values(goal, result), others)
         verdict = "no" if hit is None else "yes"
-        lines.append(f"for {goal} join {c} {d} get {words(others)} : {result} want {words(shown)} {verdict}")
+        lines.append(
+            f"for {goal} join {c} {d} get {words(others)} : {result} want {words(shown)} {verdict}"
+        )
     return Document(None, [(" ".join(lines), True)])
 
 
@@ -274,14 +298,15 @@ def arithmetic_part(rng: random.Random) -> Document:
     return Document(task.prompt(problem, "solve"), [(task.solution_text(problem), True)])
 
 
-# --- the mixtures of the shipped checkpoints -----------------------------------------------------------------------
+# --- the mixtures of the shipped checkpoints
 
 
-def base_parts(n_numbers: int) -> dict[str, tuple[float, Part]]:
+def base_parts() -> dict[str, tuple[float, Part]]:
     """Pre-training: the small skills first, a little language, facts and logic beside them."""
-    parts = {
-        "tests": (30, tests_part),
-        "lists": (20, lists_part),
+    return {
+        "tests": (26, equality_part),
+        "joins": (10, joins_part),
+        "lists": (28, lists_part),
         "compose": (12, compose_part),
         "links": (8, links_part),
         "steps": (6, steps_part),
@@ -290,14 +315,15 @@ def base_parts(n_numbers: int) -> dict[str, tuple[float, Part]]:
         "facts": (3, facts),
         "logic": (3, logic),
     }
-    return parts | {"joins": (10, joins_part)} if n_numbers > 3 else parts
 
 
 def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float, Part]]:
     """Instruction fine-tuning: long chains above all, and the five other instructions."""
-    parts: dict[str, tuple[float, Part]] = {f"think {n_numbers}": (66, think_part(n_numbers, style))}
-    if n_numbers == 4:
-        parts["think 3"] = (8, think_part(3, style))
+    four, three = (60, 10) if n_numbers == 4 else (22, 40)
+    parts: dict[str, tuple[float, Part]] = {
+        "think 4": (four, think_part(4, style)),
+        "think 3": (three, think_part(3, style)),
+    }
     parts["think 2"] = (1, think_part(2, style))
     return parts | {
         "solve": (5, solve_part(n_numbers)),
@@ -306,7 +332,7 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
         "propose": (3, propose_part),
         "revise": (3, revise_part(n_numbers, style)),
         "arithmetic": (3, arithmetic_part),
-        "tests": (4, tests_part),
-        "lists": (3, lists_part),
+        "tests": (4, equality_part),
+        "lists": (5, lists_part),
         "compose": (2, compose_part),
     }

@@ -1,9 +1,11 @@
-"""A very small language beside the puzzles: grammar, facts and logic, so that pre-training has something to show.
+"""A very small language beside the puzzles: grammar, facts and logic, so that pre-training has
+something to show.
 
-Everything is generated from the word lists of the tokenizer. Facts are fixed by a hash of their subject, so that they can be
-asked in a form in which they were never stated.
+Everything is generated from the word lists of the tokenizer. Facts are fixed by a hash of their
+subject, so that they can be asked in a form in which they were never stated.
 
-Used in notebook 01, section 2 (paper, section 3.1: language understanding, world knowledge, basic reasoning).
+Used in notebook 01, section 2 (paper, section 3.1: language understanding, world knowledge, basic
+reasoning).
 """
 
 from __future__ import annotations
@@ -11,12 +13,15 @@ from __future__ import annotations
 import random
 import zlib
 
-NAMES = "anna ben carl dora emil fay gus hana".split()
-ANIMALS = "cat dog bird horse child".split()
+NAMES = ["anna", "ben", "carl", "dora", "emil", "fay", "gus", "hana"]
+ANIMALS = ["cat", "dog", "bird", "horse", "child"]
 PLURAL = {"cat": "cats", "dog": "dogs", "bird": "birds", "horse": "horses", "child": "children"}
-ADJECTIVES = "big small red green blue old young".split()
+ADJECTIVES = ["big", "small", "red", "green", "blue", "old", "young"]
 VERBS = {"runs": "run", "sleeps": "sleep", "sings": "sing"}
-FACTS = {"lives in": "house tree river hill sea".split(), "eats": "fish grass bread milk fruit".split()}
+FACTS = {
+    "lives in": ["house", "tree", "river", "hill", "sea"],
+    "eats": ["fish", "grass", "bread", "milk", "fruit"],
+}
 _TRANSITIVE = {"sees": "see", "likes": "like"}
 
 
@@ -44,9 +49,17 @@ def fact_sentence(rng: random.Random) -> str:
     name, relation = rng.choice(NAMES), rng.choice(list(FACTS))
     thing = fact(name, relation)
     if relation == "eats":
-        forms = (f"{name} eats {thing} .", f"what eats {name} ? {thing} .", f"{thing} is what {name} eats .")
+        forms = (
+            f"{name} eats {thing} .",
+            f"what eats {name} ? {thing} .",
+            f"{thing} is what {name} eats .",
+        )
     else:
-        forms = (f"{name} lives in the {thing} .", f"where lives {name} ? {thing} .", f"the {thing} is where {name} lives .")
+        forms = (
+            f"{name} lives in the {thing} .",
+            f"where lives {name} ? {thing} .",
+            f"the {thing} is where {name} lives .",
+        )
     return rng.choice(forms)
 
 

@@ -15,12 +15,12 @@ SIZES = {  # one dial: layers, width, feed-forward width
 }
 
 
-def build_model(size: str = "nano", seed: int = 0) -> LlamaForCausalLM:
+def build_model(size: str = "nano", seed: int = 0, tokenizer=None) -> LlamaForCausalLM:
     """A freshly initialized policy of a named size (about 0.8M, 3M and 10M weights), the same for the same seed."""
     if size not in SIZES:
         raise ValueError(f"unknown size {size!r}; choose from {', '.join(SIZES)}")
     layers, width, inner = SIZES[size]
-    tokenizer = build_tokenizer()
+    tokenizer = tokenizer or build_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,

@@ -16,13 +16,15 @@ from o1lib.policy import checkpoints
 from o1lib.policy.sampler import LlamaSampler, check_options, generate_plain, row_keys
 from o1lib.policy.tokenizer import encode_prompt
 
-MAX_ROWS = 512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded
+MAX_ROWS = (
+    512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded
+)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One response: its text (with the prefix, without the end token), new token ids, their log-probabilities in nats, and
-    whether it ended by itself."""
+    """One response: its text (with the prefix, without the end token), new token ids, their
+    log-probabilities in nats, and whether it ended by itself."""
 
     text: str
     token_ids: list[int]
@@ -35,11 +37,14 @@ class Policy:
 
     Args:
         model: any causal language model of transformers; a plain Llama gets the fast sampler.
-        tokenizer: its tokenizer. One with `<user>` and `<assistant>` tokens is prompted as ours, others by their chat template.
+        tokenizer: its tokenizer. One with `<user>` and `<assistant>` tokens is prompted as ours,
+            others by their chat template.
         bf16: sample in bfloat16; by default where the processor has it.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bf16: bool | None = None):
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bf16: bool | None = None
+    ):
         self.model, self.tokenizer = model, tokenizer
         device = next(model.parameters()).device.type
         self.bf16 = fast_bf16(device) if bf16 is None else bf16
@@ -67,7 +72,9 @@ class Policy:
         if "<assistant>" in self.tokenizer.get_vocab():
             return encode_prompt(self.tokenizer, prompt, prefix)
         message = [{"role": "user", "content": prompt}]
-        ids = self.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=True, return_dict=False)
+        ids = self.tokenizer.apply_chat_template(
+            message, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
         return ids + self.tokenizer.encode(prefix, add_special_tokens=False) if prefix else ids
 
     def sample(
@@ -90,14 +97,20 @@ class Policy:
             stop: single tokens (words) that end a response besides the end token.
             progress: called with a number of rows whenever some are finished.
         """
-        ids = [self.encode(p, x) for p, x in zip(prompts, prefixes or [""] * len(prompts), strict=True)]
+        ids = [
+            self.encode(p, x) for p, x in zip(prompts, prefixes or [""] * len(prompts), strict=True)
+        ]
         stops = [self.tokenizer.eos_token_id]
         for word in stop:
             token = self.tokenizer.encode(word, add_special_tokens=False)
             if len(token) != 1:
                 raise ValueError(f"{word!r} is not a single token")
             stops.append(token[0])
-        options = {"temperature": temperature, "max_new_tokens": max_new_tokens, "stop": tuple(stops)}
+        options = {
+            "temperature": temperature,
+            "max_new_tokens": max_new_tokens,
+            "stop": tuple(stops),
+        }
         if self.sampler is None:
             generations = generate_plain(self.model, ids, n, seed=seed, **options)
         else:
@@ -105,7 +118,12 @@ class Policy:
         results = []
         for i, group in enumerate(generations):
             prefix = prefixes[i] + " " if prefixes and prefixes[i] else ""
-            results.append([Sample(prefix + self.decode(g.token_ids), g.token_ids, g.logprobs, g.finished) for g in group])
+            results.append(
+                [
+                    Sample(prefix + self.decode(g.token_ids), g.token_ids, g.logprobs, g.finished)
+                    for g in group
+                ]
+            )
         return results
 
     def _in_turns(self, ids, n: int, seed: int, progress, options):
@@ -120,7 +138,13 @@ class Policy:
             turn = order[start : start + size]
             for first in range(0, n, MAX_ROWS):
                 part = keys[turn, first : first + MAX_ROWS]
-                found = self.sampler.sample([ids[i] for i in turn], part.shape[1], keys=part.flatten(), progress=progress, **options)
+                found = self.sampler.sample(
+                    [ids[i] for i in turn],
+                    part.shape[1],
+                    keys=part.flatten(),
+                    progress=progress,
+                    **options,
+                )
                 for i, group in zip(turn, found, strict=True):
                     results[i] += group
         return results
@@ -131,8 +155,11 @@ class Policy:
         return self.tokenizer.decode([t for t in token_ids if t != eos])
 
     @torch.inference_mode()
-    def logprobs(self, prompts: list[str], responses: list[list[int]], max_tokens: int = 16_384) -> list[torch.Tensor]:
-        """Log-probabilities (nats, float32) of the given response tokens, by the model's own forward pass.
+    def logprobs(
+        self, prompts: list[str], responses: list[list[int]], max_tokens: int = 16_384
+    ) -> list[torch.Tensor]:
+        """Log-probabilities (nats, float32) of the given response tokens, by the model's own
+        forward pass.
 
         Args:
             responses: token ids, one response per prompt.
@@ -144,10 +171,15 @@ class Policy:
         results: list = [None] * len(rows)
         while order:
             longest = len(rows[order[0]][0]) + len(rows[order[0]][1])
-            turn, order = order[: max(1, max_tokens // longest)], order[max(1, max_tokens // longest) :]
+            turn, order = (
+                order[: max(1, max_tokens // longest)],
+                order[max(1, max_tokens // longest) :],
+            )
             ids = torch.zeros(len(turn), longest, dtype=torch.int64)
             for row, i in enumerate(turn):
-                ids[row, : len(rows[i][0]) + len(rows[i][1])] = torch.tensor(rows[i][0] + rows[i][1])
+                ids[row, : len(rows[i][0]) + len(rows[i][1])] = torch.tensor(
+                    rows[i][0] + rows[i][1]
+                )
             logits = self.model(input_ids=ids[:, :-1].to(device), use_cache=False).logits.float()
             chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None].to(device))[..., 0].cpu()
             for row, i in enumerate(turn):

@@ -1,17 +1,22 @@
-"""The engine room: batched sampling from a small Llama on a CPU, several times faster than `generate`.
+"""The engine room: batched sampling from a small Llama on a CPU, several times faster than
+`generate`.
 
 What makes it fast, in the order of what it saves:
 
 * finished rows are dropped, so no step is spent on padding;
-* the KV cache is allocated once and written in place; there are few KV heads and they are never repeated;
+* the KV cache is written in place and grows by doubling; keys are stored transposed, as their
+  product wants them; there are few KV heads and they are never repeated;
 * the prompt is computed once per group of samples;
-* small matrices are joined (q, k, v and the rotated q, k in one product; gate and up in another), RMS-norm gains are folded into them;
+* small matrices are joined (q, k, v and the rotated q, k in one product; gate and up in another),
+  RMS-norm gains are folded into them;
 * bfloat16 where the processor has it; random numbers for many steps are drawn at once.
 
-What makes it exact: the noise of a token is a hash of (seed, prompt, sample, position), so a sample does not depend on what else
-is in the batch; in float32 the log-probabilities equal the model's own forward pass to rounding.
+What makes it exact: the noise of a token is a hash of (seed, prompt, sample, position), so a sample
+does not depend on what else is in the batch; in float32 the log-probabilities equal the model's own
+forward pass to rounding.
 
-Left out on purpose: compilation, custom kernels, paged memory. Models that are not a plain Llama go through `generate_plain`.
+Left out on purpose: compilation, custom kernels, paged memory. Models that are not a plain Llama go
+through `generate_plain`.
 
 Used in notebook 01, section 5.
 """
@@ -24,12 +29,20 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+# oneDNN prepares a kernel for every new matrix shape: rows and slots are taken in multiples, so
+# that shapes repeat.
+KEEP = 0.9  # rows are dropped from the cache when about this share, or fewer, are alive
+ROW_MULTIPLE = 16
+READ_MULTIPLE = 32
+
 
 @dataclass(frozen=True)
 class Generation:
-    """What one row produced: token ids and their log-probabilities (nats, under the distribution sampled from).
+    """What one row produced: token ids and their log-probabilities (nats, under the distribution
+    sampled from).
 
-    `finished` says that the row ended with a stop token (which is included) rather than at the length limit.
+    `finished` says that the row ended with a stop token (which is included) rather than at the
+    length limit.
     """
 
     token_ids: list[int]
@@ -38,9 +51,11 @@ class Generation:
 
 
 def uniform_noise(keys: torch.Tensor, start: int, length: int) -> torch.Tensor:
-    """Uniform numbers in (0, 1), shape (rows, length), for positions start.. of each row's key: a SplitMix64 hash.
+    """Uniform numbers in (0, 1), shape (rows, length), for positions start.. of each row's key: a
+    SplitMix64 hash.
 
-    Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators", with the finalizer of Stafford's mix 13.
+    Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators", with the
+    finalizer of Stafford's mix 13.
     """
     positions = torch.arange(start + 1, start + length + 1, device=keys.device)
     x = keys[:, None] + positions * -7046029254386353131
@@ -65,7 +80,10 @@ def row_keys(prompts: list[list[int]], n: int, seed: int) -> torch.Tensor:
         seen[raw] = first + n
         digest = zlib.crc32(raw) << 32 | zlib.crc32(b"o1lib" + raw)
         for sample in range(first, first + n):
-            keys.append((digest ^ zlib.crc32(f"{seed} {sample}".encode()) * 0x9E3779B97F4A7C15) & (1 << 63) - 1)
+            keys.append(
+                (digest ^ zlib.crc32(f"{seed} {sample}".encode()) * 0x9E3779B97F4A7C15)
+                & (1 << 63) - 1
+            )
     return torch.tensor(keys, dtype=torch.int64)
 
 
@@ -74,18 +92,24 @@ class LlamaSampler:
 
     Args:
         model: a Llama with rotary positions of the default kind and no biases; see `supports`.
-        dtype: float32 for exactness, bfloat16 for speed. The weights are copied: call `refresh` after a training step.
+        dtype: float32 for exactness, bfloat16 for speed. The weights are copied: call `refresh`
+            after a training step.
     """
 
     def __init__(self, model: PreTrainedModel, dtype: torch.dtype = torch.float32):
         if not self.supports(model):
-            raise ValueError(f"{type(model).__name__} with this configuration is not a plain Llama; use generate_plain")
+            raise ValueError(
+                f"{type(model).__name__} with this configuration is not a plain Llama; use generate_plain"
+            )
         self.model, self.dtype = model, dtype
         config = model.config
         self.device = next(model.parameters()).device
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.width = model.model.layers[0].self_attn.head_dim
         self.eps, self.limit = config.rms_norm_eps, config.max_position_embeddings
+        # A narrow cache stays in the processor's own; float32 products on it need no preparation of
+        # kernels.
+        self.cache_dtype = dtype if self.width >= 64 else torch.float32
         frequencies = model.model.rotary_emb.inv_freq.float().to(self.device)
         angles = torch.arange(self.limit, device=self.device)[:, None] * frequencies
         angles = torch.cat((angles, angles), -1)
@@ -112,12 +136,21 @@ class LlamaSampler:
         self.layers = []
         for layer in w.layers:
             a, m = layer.self_attn, layer.mlp
-            before, after = layer.input_layernorm.weight.float(), layer.post_attention_layernorm.weight.float()
+            before, after = (
+                layer.input_layernorm.weight.float(),
+                layer.post_attention_layernorm.weight.float(),
+            )
             q, k, v = (p.weight.float() * before for p in (a.q_proj, a.k_proj, a.v_proj))
-            # rotate_half is linear: its columns are computed by the same product instead of shuffling activations.
+            q = q * self.width**-0.5
+            # rotate_half is linear: its columns are computed by the same product instead of
+            # shuffling activations.
             joined = torch.cat((q, k, self._rotated(q), self._rotated(k), v))
-            gate_up = torch.cat((m.gate_proj.weight.float() * after, m.up_proj.weight.float() * after))
-            self.layers.append((cast(joined), cast(a.o_proj.weight), cast(gate_up), cast(m.down_proj.weight)))
+            gate_up = torch.cat(
+                (m.gate_proj.weight.float() * after, m.up_proj.weight.float() * after)
+            )
+            self.layers.append(
+                (cast(joined), cast(a.o_proj.weight), cast(gate_up), cast(m.down_proj.weight))
+            )
         self.head = cast(self.model.lm_head.weight.float() * w.norm.weight.float())
 
     def _rotated(self, weight: torch.Tensor) -> torch.Tensor:
@@ -126,38 +159,50 @@ class LlamaSampler:
         return torch.stack((-second, first), 1).view_as(weight)
 
     def _norm(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.rms_norm(x, (x.shape[-1],), None, self.eps)
+        """RMS norm without its gain; the gain is part of the next matrix."""
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        return (x * (size.square_().mul_(1 / x.shape[-1]).add_(self.eps).rsqrt_())).to(self.dtype)
 
     def _forward(self, tokens, positions, cache, start: int, bias) -> torch.Tensor:
-        """Hidden states (rows, length, hidden) of new tokens; their keys and values are written to `cache` at `start`.
+        """Hidden states (rows, length, hidden) of new tokens; their keys and values are written to
+        `cache` at `start`.
 
-        tokens, positions: (rows, length). cache: per layer (keys, values) of shape (rows, kv_heads, slots, width).
-        bias: additive (rows or 1, 1, length, start + length), or None when every slot may be seen.
+        tokens, positions: (rows, length). cache: per layer keys (rows * kv_heads, width, slots) and
+            values (rows * kv_heads, slots,
+        width). bias: additive, (rows, 1, length or 1, slots read), large and negative where a slot
+        may not be seen.
         """
         rows, length = tokens.shape
-        end, h, g, d = start + length, self.heads, self.kv_heads, self.width
-        cos, sin = self.cos[positions].unsqueeze(2), self.sin[positions].unsqueeze(2)  # (rows, length, 1, width)
-        scale = d**-0.5
-        x = self.embedding[tokens]
+        h, g, d, read = self.heads, self.kv_heads, self.width, bias.shape[-1]
+        cos, sin = self.cos[positions].view(-1, 1, d), self.sin[positions].view(-1, 1, d)
+        x = self.embedding[tokens].view(rows * length, -1)
         for (joined, output, gate_up, down), (keys, values) in zip(self.layers, cache, strict=True):
-            out = self._norm(x) @ joined
-            plain = out[..., : (h + g) * d].view(rows, length, h + g, d)
-            turned = out[..., (h + g) * d : 2 * (h + g) * d].view(rows, length, h + g, d)
-            qk = torch.addcmul(plain * cos, turned, sin)
-            keys[:, :, start:end] = qk[:, :, h:].transpose(1, 2)
-            values[:, :, start:end] = out[..., 2 * (h + g) * d :].view(rows, length, g, d).transpose(1, 2)
+            plain, turned, v = (self._norm(x) @ joined).split(((h + g) * d, (h + g) * d, g * d), -1)
+            qk = torch.addcmul(plain.view(-1, h + g, d) * cos, turned.view(-1, h + g, d), sin)
+            k = qk[:, h:].view(rows, length, g, d).permute(0, 2, 3, 1)
+            keys.view(rows, g, d, -1)[..., start : start + length] = k
+            values.view(rows, g, -1, d)[:, :, start : start + length] = v.view(
+                rows, length, g, d
+            ).transpose(1, 2)
             # Query heads that share a KV head become rows of one product: nothing is repeated.
-            q = qk[:, :, :h].view(rows, length, g, h // g, d).permute(0, 2, 3, 1, 4).reshape(rows * g, -1, d)
-            scores = torch.bmm(q, keys[:, :, :end].flatten(0, 1).transpose(1, 2)).mul_(scale)
-            if bias is not None:
-                # Only the first slots are ever hidden while decoding (left padding), so the bias may be narrower.
-                scores.view(rows, h, length, end)[..., : bias.shape[-1]] += bias
-            mixed = torch.bmm(scores.softmax(-1), values[:, :, :end].flatten(0, 1))
-            mixed = mixed.view(rows, g, h // g, length, d).permute(0, 3, 1, 2, 4).reshape(rows, length, h * d)
-            x = x + mixed @ output
+            q = (
+                qk[:, :h]
+                .view(rows, length, g, h // g, d)
+                .permute(0, 2, 3, 1, 4)
+                .reshape(rows * g, -1, d)
+            )
+            scores = torch.bmm(q.to(self.cache_dtype), keys[:, :, :read])
+            scores.view(rows, h, length, read).add_(bias)
+            mixed = torch.bmm(scores.softmax(-1), values[:, :read])
+            mixed = (
+                mixed.view(rows, g, h // g, length, d)
+                .permute(0, 3, 1, 2, 4)
+                .reshape(rows * length, h * d)
+            )
+            x = torch.addmm(x, mixed.to(self.dtype), output)
             gate, up = (self._norm(x) @ gate_up).chunk(2, -1)
-            x = x + (torch.nn.functional.silu(gate) * up) @ down
-        return x
+            x = torch.addmm(x, torch.nn.functional.silu(gate) * up, down)
+        return x.view(rows, length, -1)
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
         return (self._norm(x) @ self.head).float()
@@ -178,7 +223,8 @@ class LlamaSampler:
         """`n` continuations of each prompt (token ids).
 
         Args:
-            temperature: 0 takes the most probable token; log-probabilities are then those of temperature 1.
+            temperature: 0 takes the most probable token; log-probabilities are then those of
+                temperature 1.
             max_new_tokens: tokens per row at most; also cut at the model's context.
             stop: token ids that end a row (they are kept as its last token).
             keys: noise keys (prompts * n,), by default from (seed, prompt, sample).
@@ -193,7 +239,9 @@ class LlamaSampler:
         keys = row_keys(prompts, n, seed) if keys is None else keys
         longest = max(map(len, prompts))
         max_new = min(max_new_tokens, self.limit - longest)
-        hidden, cache, pads = self._prefill(prompts, longest, n, longest + max_new)
+        hidden, cache, pads = self._prefill(
+            prompts, longest, n, longest + max_new
+        )  # room for some steps; it grows
         rows = len(prompts) * n
         tokens_out = torch.zeros(rows, max_new, dtype=torch.int64, device=self.device)
         logprobs_out = torch.zeros(rows, max_new, device=self.device)
@@ -203,10 +251,12 @@ class LlamaSampler:
 
         active = torch.arange(rows, device=self.device)  # the output row of each live cache row
         hidden, pads = hidden.repeat_interleave(n, 0), pads.repeat_interleave(n)
-        alive = torch.ones(rows, dtype=torch.bool, device=self.device)  # False: finished, waiting to be dropped
+        alive = torch.ones(
+            rows, dtype=torch.bool, device=self.device
+        )  # False: finished, waiting to be dropped
         keys = keys.to(self.device)
-        padded = int(pads.max())
-        bias = self._pad_bias(pads, padded)
+        slots = cache[0][1].shape[1]
+        bias = self._bias(pads, longest, slots)
         for step in range(max_new):
             logits = self._logits(hidden)
             if step % 64 == 0:
@@ -226,43 +276,77 @@ class LlamaSampler:
             if n_alive == 0 or step + 1 == max_new:
                 break
             slot = longest + step
-            if n_alive < 0.85 * len(active):  # dropping costs a copy of the cache: do it in bulk
-                kept = alive.nonzero()[:, 0]
+            # Dropping copies the cache, so it is done in bulk, or when the cache grows anyway.
+            if n_alive <= KEEP * len(active) - ROW_MULTIPLE or slot == slots:
+                kept = self._kept(alive)
                 active, token, pads, noise = active[kept], token[kept], pads[kept], noise[kept]
-                cache = [(k[kept], v[kept]) for k, v in cache]
-                alive = torch.ones(len(kept), dtype=torch.bool, device=self.device)
-                bias = self._pad_bias(pads, padded)
-            positions = (slot - pads)[:, None]
-            hidden = self._forward(token[:, None], positions, cache, slot, bias)[:, 0]
+                slots = min(2 * slots, longest + max_new) if slot == slots else slots
+                cache = [self._moved(pair, kept, slot, slots) for pair in cache]
+                alive = alive[kept]
+                bias = self._bias(pads, slot, slots)
+            bias[..., slot] = 0
+            # Slots are read in multiples, so that the shapes of the products repeat; the bias hides
+            # those not yet written.
+            read = min(slots, -(-(slot + 1) // READ_MULTIPLE) * READ_MULTIPLE)
+            hidden = self._forward(
+                token[:, None], (slot - pads)[:, None], cache, slot, bias[..., :read]
+            )[:, 0]
         lengths[~finished] = max_new
         return _collect(tokens_out, logprobs_out, lengths, finished, n)
 
-    def _prefill(self, prompts, longest: int, n: int, slots: int):
+    def _prefill(self, prompts, longest: int, n: int, most: int):
         """Prompts, padded on the left, computed once each; their keys and values copied to the n rows of their group."""
         pads = torch.tensor([longest - len(p) for p in prompts], device=self.device)
-        ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=self.device)
-        shape = (len(prompts), self.kv_heads, longest, self.width)
-        small = [tuple(torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in "kv") for _ in self.layers]
+        ids = torch.tensor(
+            [[0] * (longest - len(p)) + list(p) for p in prompts], device=self.device
+        )
+        cache = [self._empty(len(prompts), longest) for _ in self.layers]
         places = torch.arange(longest, device=self.device)
-        hidden_from = (places[None, :] < pads[:, None])[:, None, None, :] | (places[None, :] > places[:, None])[None, None]
-        bias = torch.zeros(hidden_from.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden_from, -1e9)
-        x = self._forward(ids, (places[None, :] - pads[:, None]).clamp_(min=0), small, 0, bias)
-        cache = []
-        for pair in small:
-            new = []
-            for part in pair:
-                full = part.new_empty(len(prompts) * n, self.kv_heads, slots, self.width)
-                full[:, :, :longest] = part.repeat_interleave(n, 0)
-                new.append(full)
-            cache.append(tuple(new))
-        return x[:, -1], cache, pads
+        hidden_from = (places[None, :] < pads[:, None])[:, None, None, :] | (
+            places[None, :] > places[:, None]
+        )[None, None]
+        bias = torch.zeros(
+            hidden_from.shape, dtype=self.cache_dtype, device=self.device
+        ).masked_fill_(hidden_from, -1e9)
+        x = self._forward(ids, (places[None, :] - pads[:, None]).clamp_(min=0), cache, 0, bias)
+        groups = torch.arange(len(prompts), device=self.device).repeat_interleave(n)
+        slots = min(most, -(-(longest + 64) // READ_MULTIPLE) * READ_MULTIPLE)
+        return x[:, -1], [self._moved(pair, groups, longest, slots) for pair in cache], pads
 
-    def _pad_bias(self, pads: torch.Tensor, padded: int) -> torch.Tensor | None:
-        """Hides the left padding: (rows, 1, 1, padded), or None when there is none."""
-        if padded == 0:
-            return None
-        hidden_from = torch.arange(padded, device=self.device)[None, :] < pads[:, None]
-        return torch.zeros(hidden_from.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden_from, -1e9)[:, None, None]
+    def _kept(self, alive: torch.Tensor) -> torch.Tensor:
+        """The live rows, and as many finished ones as make up a multiple (shapes that repeat are faster), in order."""
+        n_alive = int(alive.sum())
+        spare = (-n_alive) % ROW_MULTIPLE if n_alive > ROW_MULTIPLE else 0
+        chosen = alive.clone()
+        chosen[(~alive).nonzero()[:spare, 0]] = True
+        return chosen.nonzero()[:, 0]
+
+    def _empty(self, rows: int, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Room for the keys (rows * kv_heads, width, slots) and values (rows * kv_heads, slots, width) of a layer."""
+        rows, options = rows * self.kv_heads, {"dtype": self.cache_dtype, "device": self.device}
+        return torch.empty(rows, self.width, slots, **options), torch.empty(
+            rows, slots, self.width, **options
+        )
+
+    def _moved(self, pair, kept: torch.Tensor, used: int, slots: int):
+        """The cache of the kept rows, with room for `slots`."""
+        new, g = self._empty(len(kept), slots), self.kv_heads
+        rows = (
+            kept if g == 1 else (kept[:, None] * g + torch.arange(g, device=self.device)).flatten()
+        )
+        new[0][:, :, :used] = pair[0][:, :, :used][rows]
+        new[1][:, :used] = pair[1][:, :used][rows]
+        # Slots not yet written are read, and hidden by the bias: they must be finite.
+        new[0][:, :, used:] = 0
+        new[1][:, used:] = 0
+        return new
+
+    def _bias(self, pads: torch.Tensor, used: int, slots: int) -> torch.Tensor:
+        """(rows, 1, 1, slots): zero where a slot may be seen, large and negative on padding and on slots not yet written."""
+        places = torch.arange(slots, device=self.device)
+        hidden_from = (places[None, :] < pads[:, None]) | (places >= used)[None, :]
+        bias = torch.zeros(hidden_from.shape, dtype=self.cache_dtype, device=self.device)
+        return bias.masked_fill_(hidden_from, -1e9)[:, None, None]
 
 
 def check_options(prompts, n: int, temperature: float, max_new_tokens: int, limit: int) -> None:
@@ -275,11 +359,16 @@ def check_options(prompts, n: int, temperature: float, max_new_tokens: int, limi
         if not prompt:
             raise ValueError("a prompt is empty")
         if len(prompt) >= limit:
-            raise ValueError(f"a prompt of {len(prompt)} tokens leaves no room in a context of {limit}")
+            raise ValueError(
+                f"a prompt of {len(prompt)} tokens leaves no room in a context of {limit}"
+            )
 
 
-def choose(logits: torch.Tensor, temperature: float, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A token per row and its log-probability: the largest logit, or the one at which the cumulative probability passes the noise.
+def choose(
+    logits: torch.Tensor, temperature: float, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A token per row and its log-probability: the largest logit, or the one at which the
+    cumulative probability passes the noise.
 
     logits (rows, vocabulary) float32, noise (rows,) uniform in (0, 1).
     """
@@ -297,7 +386,9 @@ def choose(logits: torch.Tensor, temperature: float, noise: torch.Tensor) -> tup
 def _collect(tokens, logprobs, lengths, finished, n: int) -> list[list[Generation]]:
     rows = [
         Generation(ids[:length], values[:length], bool(end))
-        for ids, values, length, end in zip(tokens.tolist(), logprobs.tolist(), lengths.tolist(), finished.tolist(), strict=True)
+        for ids, values, length, end in zip(
+            tokens.tolist(), logprobs.tolist(), lengths.tolist(), finished.tolist(), strict=True
+        )
     ]
     return [rows[i : i + n] for i in range(0, len(rows), n)]
 
@@ -313,9 +404,11 @@ def generate_plain(
     seed: int = 0,
     stop: tuple[int, ...] = (),
 ) -> list[list[Generation]]:
-    """The same interface through the model's own forward pass and cache: any causal language model of transformers.
+    """The same interface through the model's own forward pass and cache: any causal language model
+    of transformers.
 
-    Rows are grouped by prompt length, so that no padding and no assumption about the model's positions is needed.
+    Rows are grouped by prompt length, so that no padding and no assumption about the model's
+    positions is needed.
     """
     limit = getattr(model.config, "max_position_embeddings", None) or 10**9
     check_options(prompts, n, temperature, max_new_tokens, limit)
@@ -346,6 +439,8 @@ def generate_plain(
             if finished.all():
                 break
             ids = token[:, None]
-        for i, samples in zip(group, _collect(tokens_out, logprobs_out, lengths, finished, n), strict=True):
+        for i, samples in zip(
+            group, _collect(tokens_out, logprobs_out, lengths, finished, n), strict=True
+        ):
             results[i] = samples
     return results

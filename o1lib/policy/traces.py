@@ -1,17 +1,25 @@
-"""The trace writer: long chains of thought about Countdown, written from the truth, with six human-like behaviors.
+"""The trace writer: long chains of thought about Countdown, written from the truth, with six
+human-like behaviors.
 
-The goal of a puzzle enters a chain only through arithmetic and through *equality tests between two lists that stand side by
-side*: `want` lists what a missing part would have to be, `get` lists what two numbers can make. Both lists come from one skill,
-`values(x, y)`, because v + c = g, v - c = g, v * c = g, ... are solved by v in values(g, c). A goal that was never trained on
-therefore needs no new skill. Three grammars are kept, so that the comparison in notebook 01 can be redone:
+The goal of a puzzle enters a chain only through arithmetic and through *equality tests between two
+lists that stand side by
+side*: `want` lists what a missing part would have to be, `get` lists what two numbers can make.
+Both lists come from one skill, `values(x, y)`, because v + c = g, v - c = g, v * c = g, ... are
+solved by v in values(g, c). A goal that was never trained on
+therefore needs no new skill. Three grammars are kept, so that the comparison in notebook 01 can be
+redone:
 
-* `dfs`: one step, then every second step, then the values of the last two numbers, next to the goal (a depth-first search);
-* `blocks`: one step, then for each number kept for last: what is wanted, and what the other two give;
-* `fan` (the one the checkpoints use): a *pair* is tried with all its results at once, so that what is wanted is listed once and
-  tested against all of them. It visits the same tree as `dfs` in a fifth of the tokens.
+* `dfs`: one step, then every second step, then the values of the last two numbers, next to the goal
+  (a depth-first search);
+* `blocks`: one step, then for each number kept for last: what is wanted, and what the other two
+  give;
+* `fan` (the one the checkpoints use): a *pair* is tried with all its results at once, so that what
+  is wanted is listed once and tested against all of them. It visits the same tree as `dfs` in a
+  fifth of the tokens.
 
-The six behaviors (paper, section 3.3 and Table 1) and their words: problem analysis `use .. for ..`, task decomposition `want`, task
-completion `get` and `so`, alternative proposal `try` / `keep` / `join`, self-evaluation `no` / `yes` / `dead`, self-correction `wait`.
+The six behaviors (paper, section 3.3 and Table 1) and their words: problem analysis `use .. for
+..`, task decomposition `want`, task completion `get` and `so`, alternative proposal `try` / `keep`
+/ `join`, self-evaluation `no` / `yes` / `dead`, self-correction `wait`.
 
 Used in notebook 01, section 3.
 """
@@ -30,7 +38,8 @@ LARGEST = 999  # values above this, and zero, are not followed: they win no puzz
 GRAMMARS = ("dfs", "blocks", "fan")
 _task = Countdown()
 
-# A piece of a training document: its text, and whether the loss counts it. Prompts and planted slips are not counted.
+# A piece of a training document: its text, and whether the loss counts it. Prompts and planted
+# slips are not counted.
 Piece = tuple[str, bool]
 
 
@@ -40,9 +49,12 @@ class Style:
 
     Args:
         grammar: one of `GRAMMARS`.
-        oracle_order: probability that a chain tries the more promising pairs first (alive + Gaussian noise); otherwise random.
-        slip: probability that a list of values contains a planted slip, which is noticed and mended (self-correction).
-        order_seed_only: (never set by users) the order is drawn from the chain's own random numbers.
+        oracle_order: probability that a chain tries the more promising pairs first (alive +
+            Gaussian noise); otherwise random.
+        slip: probability that a list of values contains a planted slip, which is noticed and mended
+            (self-correction).
+        order_seed_only: (never set by users) the order is drawn from the chain's own random
+            numbers.
     """
 
     grammar: str = "fan"
@@ -79,7 +91,9 @@ def pairs(numbers: tuple[int, ...]) -> list[tuple[tuple[int, int], tuple[int, ..
     """The distinct pairs of a sorted multiset, each with the sorted rest."""
     found = {}
     for i, j in combinations(range(len(numbers)), 2):
-        found.setdefault((numbers[i], numbers[j]), numbers[:i] + numbers[i + 1 : j] + numbers[j + 1 :])
+        found.setdefault(
+            (numbers[i], numbers[j]), numbers[:i] + numbers[i + 1 : j] + numbers[j + 1 :]
+        )
     return list(found.items())
 
 
@@ -165,7 +179,9 @@ class _Writer:
                 if not 0 < result <= LARGEST:
                     continue
                 shown, hit = _hit(values(*left), [self.goal])
-                self.say(f"then {a} {op} {b} = {result} get {words(left)} : {words(shown)} for {self.goal}")
+                self.say(
+                    f"then {a} {op} {b} = {result} get {words(left)} : {words(shown)} for {self.goal}"
+                )
                 self.say("no" if hit is None else "yes")
                 if hit is not None:
                     self.solved = [step, second, equation(*left, hit)]
@@ -184,7 +200,11 @@ class _Writer:
                 for result in results:
                     hit = self.get(result, other, wanted)
                     if hit is not None:
-                        self.solved = [equation(a, b, result), equation(result, other, hit), equation(hit, kept, self.goal)]
+                        self.solved = [
+                            equation(a, b, result),
+                            equation(result, other, hit),
+                            equation(hit, kept, self.goal),
+                        ]
                         return
             if ((c, d), (a, b)) not in joined:
                 joined.add(((a, b), (c, d)))
@@ -194,7 +214,11 @@ class _Writer:
                     shown, hit = _hit(values(self.goal, result), others)
                     self.say(f"{result} want {words(shown)} {'no' if hit is None else 'yes'}")
                     if hit is not None:
-                        self.solved = [equation(a, b, result), equation(c, d, hit), equation(result, hit, self.goal)]
+                        self.solved = [
+                            equation(a, b, result),
+                            equation(c, d, hit),
+                            equation(result, hit, self.goal),
+                        ]
                         return
             self.say("dead")
 
@@ -205,9 +229,11 @@ class _Writer:
 
 
 def think(problem: Problem, rng: random.Random, style: Style = Style()) -> list[Piece] | None:
-    """A long chain for a problem of 2 to 4 numbers: `<think> ... </think> <answer> ... </answer>` as pieces.
+    """A long chain for a problem of 2 to 4 numbers: `<think> ... </think> <answer> ... </answer>`
+    as pieces.
 
-    Returns None when the grammar cannot reach the goal (unsolvable, or only through zero, fractions or huge values).
+    Returns None when the grammar cannot reach the goal (unsolvable, or only through zero, fractions
+    or huge values).
     """
     if not 2 <= len(problem.numbers) <= 4:
         raise ValueError(f"chains are written for 2 to 4 numbers, got {len(problem.numbers)}")
@@ -239,7 +265,9 @@ def solve(problem: Problem, rng: random.Random) -> list[Piece] | None:
     if steps is None:
         return None
     text = " ; ".join(step.text for step in steps)
-    return [(f"<think> {text} </think> <answer> {_task.expression(problem, steps)} </answer>", True)]
+    return [
+        (f"<think> {text} </think> <answer> {_task.expression(problem, steps)} </answer>", True)
+    ]
 
 
 def random_solution(problem: Problem, rng: random.Random):

@@ -1,7 +1,8 @@
 """Arithmetic: an expression with brackets, reduced one operation at a time to its one right value.
 
-Every step is exactly right or wrong, no step can be undone, and there is one right answer, so answers can be voted on: what
-Countdown is not. All values on the way are nonnegative integers below 1000, whatever the order of the steps, because the
+Every step is exactly right or wrong, no step can be undone, and there is one right answer, so
+answers can be voted on: what Countdown is not. All values on the way are nonnegative integers below
+1000, whatever the order of the steps, because the
 expression is fully bracketed.
 """
 
@@ -68,7 +69,9 @@ class Arithmetic:
         while not self.is_solved(state):
             steps = self.legal_steps(state)
             if not steps:
-                raise ValueError("every operation needs its own brackets and a nonnegative integer value")
+                raise ValueError(
+                    "every operation needs its own brackets and a nonnegative integer value"
+                )
             state = self.apply(state, steps[0])
         return problem
 
@@ -86,7 +89,10 @@ class Arithmetic:
         while True:
             text, _ = self._build(rng, self.n_numbers)
             text = text[2:-2]
-            if input_class(text) == {"train": "train", "val_inputs": "val", "test_inputs": "test"}[split]:
+            if (
+                input_class(text)
+                == {"train": "train", "val_inputs": "val", "test_inputs": "test"}[split]
+            ):
                 return Expression(text)
 
     def _build(self, rng: random.Random, n: int) -> tuple[str, int]:
@@ -97,7 +103,7 @@ class Arithmetic:
             size = rng.randint(1, n - 1)
             (left, a), (right, b) = self._build(rng, size), self._build(rng, n - size)
             op = rng.choice("+-*/")
-            if op == "/" and (b == 0 or a % b) or op == "-" and a < b:
+            if (op == "/" and (b == 0 or a % b)) or (op == "-" and a < b):
                 continue
             value = {"+": a + b, "-": a - b, "*": a * b, "/": a // b if b else 0}[op]
             if value <= 999:
@@ -139,11 +145,13 @@ class Arithmetic:
         found = []
         for match in _INNER.finditer(text):
             a, op, b = int(match[1]), match[2], int(match[3])
-            if op == "/" and (b == 0 or a % b) or op == "-" and a < b:
+            if (op == "/" and (b == 0 or a % b)) or (op == "-" and a < b):
                 continue
             value = {"+": a + b, "-": a - b, "*": a * b, "/": a // b if b else 0}[op]
             rest = text[: match.start()] + str(value) + text[match.end() :]
-            found.append(Reduction(f"{a} {op} {b} = {value}", rest[2:-2] if rest.startswith("( ") else rest))
+            found.append(
+                Reduction(f"{a} {op} {b} = {value}", rest[2:-2] if rest.startswith("( ") else rest)
+            )
         return found
 
     def apply(self, state: Expression, step: Reduction) -> Expression:

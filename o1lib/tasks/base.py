@@ -1,7 +1,8 @@
 """What every small world offers: problems, a strict verifier, and, for step tasks, an exact oracle.
 
-The two protocols are documentation that can be checked by a type checker; nothing inherits from them. A task is an ordinary
-object whose methods are pure: the same arguments always give the same answer, so that runs can be resumed and compared.
+The two protocols are documentation that can be checked by a type checker; nothing inherits from
+them. A task is an ordinary object whose methods are pure: the same arguments always give the same
+answer, so that runs can be resumed and compared.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-# Held-out goals. No training data of any kind may ask for one of them (DESIGN: splits). They may occur as intermediate values.
+# Held-out goals. No training data of any kind may ask for one of them (DESIGN: splits). They may
+# occur as intermediate values.
 GAME24 = 24
 VAL_TARGETS = (18, 36, 48, 60, 83)
 TEST_TARGETS = (14, 39, 41, 57, 62, 81, 87, 89, 96)

@@ -1,10 +1,14 @@
-"""Countdown: use every number exactly once, with + - * /, to reach the target. Game of 24 is target 24.
+"""Countdown: use every number exactly once, with + - * /, to reach the target. Game of 24 is target
+24.
 
-The ladder: 3 numbers (everything exact in milliseconds), 4 numbers (the headline), 5 and 6 numbers (hard). A *state* is the
-sorted multiset of the numbers that are left, and the target; a *step* replaces two of them by a result. Steps stay within
-the nonnegative integers (the larger number first, division only when exact); the verifier accepts exact fractions as well.
+The ladder: 3 numbers (everything exact in milliseconds), 4 numbers (the headline), 5 and 6 numbers
+(hard). A *state* is the sorted multiset of the numbers that are left, and the target; a *step*
+replaces two of them by a result. Steps stay within
+the nonnegative integers (the larger number first, division only when exact); the verifier accepts
+exact fractions as well.
 
-Left out on purpose: other operators, numbers left unused (in some versions of the game they may be), negative results.
+Left out on purpose: other operators, numbers left unused (in some versions of the game they may
+be), negative results.
 """
 
 from __future__ import annotations
@@ -18,7 +22,15 @@ from functools import lru_cache
 from itertools import combinations_with_replacement
 
 from o1lib.tasks import oracle
-from o1lib.tasks.base import GAME24, HELD_OUT_TARGETS, SPLITS, TEST_TARGETS, VAL_TARGETS, Verdict, input_class
+from o1lib.tasks.base import (
+    GAME24,
+    HELD_OUT_TARGETS,
+    SPLITS,
+    TEST_TARGETS,
+    VAL_TARGETS,
+    Verdict,
+    input_class,
+)
 from o1lib.tasks.expression import evaluate, extract_answer, numbers_of, parse_expression
 
 INSTRUCTIONS = ("answer", "solve", "think", "judge", "propose", "revise")
@@ -58,7 +70,9 @@ class Step:
         return f"{self.equation} left {' '.join(map(str, self.rest))}"
 
 
-_STEP = re.compile(r"([0-9]{1,18}) ([-+*/]) ([0-9]{1,18}) = ([0-9]{1,18})(?: left ((?:[0-9]{1,18} ?)+))?\Z")
+_STEP = re.compile(
+    r"([0-9]{1,18}) ([-+*/]) ([0-9]{1,18}) = ([0-9]{1,18})(?: left ((?:[0-9]{1,18} ?)+))?\Z"
+)
 
 
 class Countdown:
@@ -86,7 +100,7 @@ class Countdown:
     def __repr__(self) -> str:
         return f"Countdown(n_numbers={self.n_numbers}, low={self.low}, high={self.high}, max_target={self.max_target})"
 
-    # --- problems -------------------------------------------------------------------------------------------------
+    # --- problems
 
     def problem(self, numbers, target: int = GAME24) -> Problem:
         """A problem of one's own. Raises `ValueError` with the reason when it is malformed."""
@@ -103,10 +117,12 @@ class Countdown:
         return Problem(tuple(sorted(numbers)), target)
 
     def problems(self, split: str, n: int | None = None, seed: int = 0) -> list[Problem]:
-        """`n` solvable problems of a split, the same for the same seed, and the first k of n are those of k.
+        """`n` solvable problems of a split, the same for the same seed, and the first k of n are
+        those of k.
 
-        `train` draws with replacement from an endless stream. The other splits are finite at 3 and 4 numbers: they are
-        listed completely, shuffled by the seed and cut to `n` (`None`: all of them; `game24` is never shuffled).
+        `train` draws with replacement from an endless stream. The other splits are finite at 3 and
+        4 numbers: they are listed completely, shuffled by the seed and cut to `n` (`None`: all of
+        them; `game24` is never shuffled).
 
         * `val_inputs`, `test_inputs`: inputs never trained on, goals that are;
         * `val_targets`: goals never trained on, inputs of the training or validation class;
@@ -125,7 +141,9 @@ class Countdown:
                 random.Random(f"{split} {seed}").shuffle(found)
             return found[:n]
         if n is None:
-            raise ValueError(f"{split} is too large to list at {self.n_numbers} numbers: say how many problems")
+            raise ValueError(
+                f"{split} is too large to list at {self.n_numbers} numbers: say how many problems"
+            )
         return [self._sampled(split, index, seed) for index in range(n)]
 
     def train_problem(self, index: int, seed: int = 0) -> Problem:
@@ -142,16 +160,22 @@ class Countdown:
                 reached = oracle.reachable(numbers)
                 goals = [goal for goal in _goals(split, self.max_target) if goal in reached]
             else:
-                goals = [goal for goal in _goals(split, self.max_target) if oracle.solvable(numbers, goal)]
+                goals = [
+                    goal
+                    for goal in _goals(split, self.max_target)
+                    if oracle.solvable(numbers, goal)
+                ]
             if goals:
                 return Problem(numbers, rng.choice(goals))
 
-    # --- text -----------------------------------------------------------------------------------------------------
+    # --- text
 
     def prompt(self, problem: Problem, instruction: str = "think") -> str:
         """The user's text for a problem, e.g. `think : make 24 from 4 6 7 11`."""
         if instruction not in INSTRUCTIONS:
-            raise ValueError(f"unknown instruction {instruction!r}; choose from {', '.join(INSTRUCTIONS)}")
+            raise ValueError(
+                f"unknown instruction {instruction!r}; choose from {', '.join(INSTRUCTIONS)}"
+            )
         return f"{instruction} : {problem}"
 
     def answer_of(self, response: str) -> str | None:
@@ -184,7 +208,7 @@ class Countdown:
             return Verdict(False, f"the answer is {_shown(value)}, not {_shown(problem.target)}")
         return Verdict(True, f"the answer uses every number once and is {_shown(value)}")
 
-    # --- the decision process -------------------------------------------------------------------------------------
+    # --- the decision process
 
     def initial(self, problem: Problem) -> State:
         return problem
@@ -223,7 +247,7 @@ class Countdown:
     def is_solved(self, state: State) -> bool:
         return state.numbers == (state.target,)
 
-    # --- the oracle -----------------------------------------------------------------------------------------------
+    # --- the oracle
 
     def solvable(self, state: State, integers: bool = True) -> bool:
         """Whether the state can still win; with `integers=False` steps may also be fractions."""
@@ -251,7 +275,9 @@ class Countdown:
 
     def expression(self, problem: Problem, steps: tuple[Step, ...]) -> str:
         """The answer that a complete sequence of steps spells out."""
-        return oracle.expression(tuple((s.left, s.op, s.right, s.result) for s in steps), problem.numbers)
+        return oracle.expression(
+            tuple((s.left, s.op, s.right, s.result) for s in steps), problem.numbers
+        )
 
 
 def _shown(value) -> str:
@@ -262,7 +288,12 @@ def _shown(value) -> str:
 
 def _input_allowed(split: str, numbers: tuple[int, ...]) -> bool:
     kind = input_class(" ".join(map(str, numbers)))
-    allowed = {"train": ("train",), "val_inputs": ("val",), "test_inputs": ("test",), "val_targets": ("train", "val")}
+    allowed = {
+        "train": ("train",),
+        "val_inputs": ("val",),
+        "test_inputs": ("test",),
+        "val_targets": ("train", "val"),
+    }
     return kind in allowed.get(split, ("train", "val", "test"))
 
 
@@ -275,9 +306,13 @@ def _goals(split: str, max_target: int) -> tuple[int, ...]:
 
 
 @lru_cache
-def _finite_split(split: str, n_numbers: int, low: int, high: int, max_target: int) -> tuple[Problem, ...]:
+def _finite_split(
+    split: str, n_numbers: int, low: int, high: int, max_target: int
+) -> tuple[Problem, ...]:
     if high - low >= 30:
-        raise ValueError(f"{split} is too large to list with numbers {low}..{high}: use 5 or 6 numbers or a smaller range")
+        raise ValueError(
+            f"{split} is too large to list with numbers {low}..{high}: use 5 or 6 numbers or a smaller range"
+        )
     integers = split != "game24"  # Game of 24 counts puzzles that need fractions as well
     return tuple(
         Problem(numbers, goal)

@@ -1,12 +1,14 @@
 """The strict answer grammar: find the answer in a response, parse it, and work it out exactly.
 
-Model output is hostile text. It is parsed, never evaluated as code; the parser is iterative, so nesting cannot overflow a
-stack; and an expression is worked out only after its numbers are known to be the problem's own, so that nothing can grow.
+Model output is hostile text. It is parsed, never evaluated as code; the parser is iterative, so
+nesting cannot overflow a stack; and an expression is worked out only after its numbers are known to
+be the problem's own, so that nothing can grow.
 
     expression = number | "(" expression ")" | expression ("+" | "-" | "*" | "/") expression
     number     = "0" | a digit 1-9 followed by digits          (no sign, no leading zero, no point)
 
-The usual precedence holds; operators of one rank group to the left. Only ASCII and only spaces between the parts.
+The usual precedence holds; operators of one rank group to the left. Only ASCII and only spaces
+between the parts.
 """
 
 from __future__ import annotations
@@ -18,13 +20,20 @@ MAX_ANSWER_CHARS = 4096
 _ALLOWED = re.compile(r"[0-9+\-*/() ]*\Z")
 _PART = re.compile(r"[0-9]+|[+\-*/()]")
 _RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
-_NAMES = {"=": "an equals sign", ".": "a point", ",": "a comma", "^": "a power sign", "\x00": "a NUL character"}
+_NAMES = {
+    "=": "an equals sign",
+    ".": "a point",
+    ",": "a comma",
+    "^": "a power sign",
+    "\x00": "a NUL character",
+}
 
 
 def extract_answer(response: str) -> str:
     """The text of the one `<answer> ... </answer>` of a response.
 
-    Raises `ValueError` with a plain reason when there is none, several, one inside the thinking, or text after it.
+    Raises `ValueError` with a plain reason when there is none, several, one inside the thinking, or
+    text after it.
     """
     if not isinstance(response, str):
         raise ValueError(f"a response must be text, got {type(response).__name__}")
@@ -32,7 +41,11 @@ def extract_answer(response: str) -> str:
     if opened > 1 or closed > 1:
         raise ValueError("the response thinks more than once")
     if opened != closed:
-        raise ValueError("the thinking is not closed" if opened else "the thinking closes without having been opened")
+        raise ValueError(
+            "the thinking is not closed"
+            if opened
+            else "the thinking closes without having been opened"
+        )
     starts, ends = response.count("<answer>"), response.count("</answer>")
     if starts == 0:
         raise ValueError("there is no answer")
@@ -93,7 +106,9 @@ def parse_expression(text: str) -> list[int | str]:
             stack.append(part)
             want_value = True
     if want_value:
-        raise ValueError("the answer is empty" if not output and not stack else "a number is missing at the end")
+        raise ValueError(
+            "the answer is empty" if not output and not stack else "a number is missing at the end"
+        )
     while stack:
         if stack[-1] == "(":
             raise ValueError("a bracket is not closed")

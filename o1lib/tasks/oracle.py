@@ -1,7 +1,9 @@
-"""The exact truth about Countdown states: what can be reached, what is solvable, and by which steps.
+"""The exact truth about Countdown states: what can be reached, what is solvable, and by which
+steps.
 
-States are multisets of numbers; two numbers are replaced by a result until one is left. With `integers=True` (the world of
-the traces) results are nonnegative integers, written as |a - b| and exact division; otherwise they are exact fractions, kept
+States are multisets of numbers; two numbers are replaced by a result until one is left. With
+`integers=True` (the world of the traces) results are nonnegative integers, written as |a - b| and
+exact division; otherwise they are exact fractions, kept
 as reduced pairs (numerator, denominator) because Python's `Fraction` is ten times slower.
 
 Everything is memoized on sorted tuples. Four numbers cost a millisecond, six numbers a few seconds.
@@ -120,7 +122,9 @@ def steps(numbers: tuple[int, ...]) -> Iterator[tuple[tuple[int, str, int, int],
             yield step, tuple(sorted((*rest, step[3])))
 
 
-def solutions(numbers: tuple[int, ...], target: int) -> Iterator[tuple[tuple[int, str, int, int], ...]]:
+def solutions(
+    numbers: tuple[int, ...], target: int
+) -> Iterator[tuple[tuple[int, str, int, int], ...]]:
     """Every sequence of integer steps that reduces the sorted multiset to the target, in canonical order."""
     if len(numbers) == 1:
         if numbers[0] == target:
@@ -150,7 +154,8 @@ def expression(steps_taken: tuple[tuple[int, str, int, int], ...], numbers: tupl
     for left, op, right, result in steps_taken:
         parts = []
         for operand in (left, right):
-            # A result made earlier is used before an equal number of the problem: the chain reads in order.
+            # A result made earlier is used before an equal number of the problem: the chain reads
+            # in order.
             index = max(i for i, (value, _) in enumerate(pool) if value == operand)
             parts.append(pool.pop(index)[1])
         pool.append((result, f"( {parts[0]} {op} {parts[1]} )"))

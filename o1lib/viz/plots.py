@@ -67,7 +67,9 @@ def rate_bars(axis, labels, correct, n, **options) -> None:
     axis.set_ylabel("success rate (95% interval)")
 
 
-def loss_curves(axis, rows, names=("loss_digits", "loss_no", "loss_yes", "loss_words"), window: int = 50) -> None:
+def loss_curves(
+    axis, rows, names=("loss_numbers", "loss_no", "loss_yes", "loss_words"), window: int = 50
+) -> None:
     """Training losses per kind of token against tokens seen."""
     for name in names:
         points = [(r["tokens"], r[name]) for r in rows if isinstance(r.get(name), (int, float))]

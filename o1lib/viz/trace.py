@@ -30,7 +30,9 @@ ENGLISH = [
     (r"so (.+?) </think>", r"So: \1."),
     (r"<answer> (.+?) </answer>", r"Answer: \1"),
 ]  # fmt: skip
-_OPENERS = r"(?<!\S)(?=(?:try|keep|join|then|dead|so|<answer>|[0-9]+ [0-9]+ get|[0-9]+ want)(?: |$))"
+_OPENERS = (
+    r"(?<!\S)(?=(?:try|keep|join|then|dead|so|<answer>|[0-9]+ [0-9]+ get|[0-9]+ want)(?: |$))"
+)
 
 
 def lines(text: str) -> list[str]:
@@ -39,9 +41,11 @@ def lines(text: str) -> list[str]:
     parts = [part.strip() for part in re.split(_OPENERS, text) if part.strip()]
     joined: list[str] = []
     for part in parts:
-        if joined and joined[-1] in ("try", "join") or joined and joined[-1].endswith(" wait"):
-            joined[-1] += f" {part}"
-        elif joined and re.fullmatch(r"keep [0-9]+|keep|join [0-9]+", joined[-1]):
+        if (
+            (joined and joined[-1] in ("try", "join"))
+            or (joined and joined[-1].endswith(" wait"))
+            or (joined and re.fullmatch(r"keep [0-9]+|keep|join [0-9]+", joined[-1]))
+        ):
             joined[-1] += f" {part}"
         else:
             joined.append(part)
@@ -59,26 +63,49 @@ def color_of(line: str) -> str:
     """The color of the behavior that a thought shows most specifically."""
     names = list(dict.fromkeys(BEHAVIOR_OF.values()))
     words = line.split()
-    for name in ("self-correction", "alternative proposal", "problem analysis", "self-evaluation", "task decomposition", "task completion"):
+    for name in (
+        "self-correction",
+        "alternative proposal",
+        "problem analysis",
+        "self-evaluation",
+        "task decomposition",
+        "task completion",
+    ):
         if any(BEHAVIOR_OF.get(word) == name for word in words):
             return COLORS[names.index(name)]
     return "#555555"
 
 
-def show_chain(prompt: str, response: str, verdict=None, english: bool = True, most: int = 60) -> HTML:
+def show_chain(
+    prompt: str, response: str, verdict=None, english: bool = True, most: int = 60
+) -> HTML:
     """A chain as colored lines, its dense words beside the English."""
     rows = []
     all_lines = lines(response)
     for line in all_lines[:most]:
         dense = html.escape(line)
-        plain = in_english(html.escape(line, quote=False).replace("&lt;", "<").replace("&gt;", ">")) if english else ""
+        plain = (
+            in_english(html.escape(line, quote=False).replace("&lt;", "<").replace("&gt;", ">"))
+            if english
+            else ""
+        )
         plain = re.sub(r"</?(think|answer)>", "", plain)
-        indent = 0 if re.match(r"try|dead|so|<", line) else 1.5 if re.match(r"keep|join|then", line) else 3
+        indent = (
+            0
+            if re.match(r"try|dead|so|<", line)
+            else 1.5
+            if re.match(r"keep|join|then", line)
+            else 3
+        )
         rows.append(
             f'<tr><td style="text-align:left;border-left:4px solid {color_of(line)};padding:1px 8px 1px {8 + 12 * indent}px;'
             f'font-family:monospace">{dense}</td><td style="text-align:left;padding:1px 12px">{plain}</td></tr>'
         )
     if len(all_lines) > most:
         rows.append(f"<tr><td>... {len(all_lines) - most} more lines</td><td></td></tr>")
-    mark = "" if verdict is None else f" &rarr; <b>{'right' if verdict.correct else 'wrong'}</b>: {html.escape(verdict.reason)}"
+    mark = (
+        ""
+        if verdict is None
+        else f" &rarr; <b>{'right' if verdict.correct else 'wrong'}</b>: {html.escape(verdict.reason)}"
+    )
     return HTML(f"<p><b>{html.escape(prompt)}</b>{mark}</p><table>{''.join(rows)}</table>")
