@@ -158,17 +158,25 @@ def traces(seconds: float) -> None:
 
 @bench.command()
 @click.option(
-    "--size", "sizes", multiple=True, default=("nano", "micro"), help="Checkpoint sizes to measure."
+    "--size",
+    "sizes",
+    multiple=True,
+    type=click.Choice(["nano", "micro", "small"]),
+    default=("nano", "micro"),
+    help="Sizes to measure.",
 )
 @click.option("--prompts", type=click.IntRange(1), default=32)
 @click.option("--samples", type=click.IntRange(1), default=8)
 @click.option("--repeats", type=click.IntRange(1), default=3)
-def rollouts(sizes: tuple[str, ...], prompts: int, samples: int, repeats: int) -> None:
+@click.option("--numbers", type=click.IntRange(3, 4), default=4, help="Numbers of the puzzles.")
+def rollouts(
+    sizes: tuple[str, ...], prompts: int, samples: int, repeats: int, numbers: int
+) -> None:
     """Our sampler against transformers' `generate`, on the same prompts, and against the machine's roofline."""
     from o1lib.lab.bench import bench_rollouts
 
     for size in sizes:
-        bench_rollouts(size, prompts, samples, repeats)
+        bench_rollouts(size, prompts, samples, repeats, numbers)
 
 
 @main.command()

@@ -1,12 +1,13 @@
 """Evaluation and the command line: right reports, clear errors, exit code 2, nothing lost."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from o1lib.cli import main
 from o1lib.lab.evaluate import evaluate, read_puzzles
 from o1lib.policy import checkpoints
 from o1lib.policy.model import build_model
@@ -145,11 +146,9 @@ def test_binary_file(tmp_path):
         read_puzzles(path)
 
 
-def o1lib(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "o1lib", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-    )  # fmt: skip
+def o1lib(*arguments):
+    """The command line, in this process."""
+    return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +173,7 @@ def test_command_writes_a_report_that_can_be_rechecked(tiny):
         "--out",
         out,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     report = json.loads(out.read_text())
     assert {"n", "correct", "accuracy", "tokens", "seconds", "settings", "results"} <= set(report)
     assert report["n"] == 2
@@ -206,6 +205,47 @@ def test_command_writes_a_report_that_can_be_rechecked(tiny):
 )
 def test_errors_are_clear_and_exit_with_2(tiny, arguments, message):
     done = o1lib(*[tiny / "puzzles.jsonl" if a == "PUZZLES" else a for a in arguments])
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.exit_code == 2, done.output
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "o1lib", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert "o1lib" in done.stdout
+
+
+def test_a_killed_evaluation_keeps_its_results(tiny, monkeypatch):
+    """The results so far stay beside the report's place when the run dies."""
+    calls = []
+    original = Policy.sample
+
+    def dies(self, prompts, *arguments, **options):
+        calls.append(len(prompts))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, prompts, *arguments, **options)
+
+    monkeypatch.setattr(Policy, "sample", dies)
+    lines = "\n".join('{"numbers": [4, 6, 8]}' for _ in range(600))
+    (tiny / "many.jsonl").write_text(lines)
+    out = tiny / "killed.json"
+    done = o1lib(
+        "evaluate",
+        "--puzzles",
+        tiny / "many.jsonl",
+        "--checkpoint",
+        tiny / "tiny",
+        "--max-new-tokens",
+        2,
+        "--out",
+        out,
+    )
+    assert done.exit_code != 0
+    assert not out.exists()
+    kept = (tiny / "killed.json.partial.jsonl").read_text().splitlines()
+    assert len(kept) == calls[0] == 512
+    assert json.loads(kept[0])["numbers"] == [4, 6, 8]

@@ -71,10 +71,10 @@ def test_doctor_names_the_mend(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="o1lib train"):
         doctor._checkpoints()
     (tmp_path / "checkpoints" / "broken").mkdir(parents=True)
-    with pytest.raises(ValueError, match="restore data/checkpoints"):
+    with pytest.raises(ValueError, match=r"restore data/checkpoints"):
         doctor._checkpoints()
     monkeypatch.setattr(doctor, "MINIMUM_PYTHON", (99, 0))
-    with pytest.raises(ValueError, match="install 3.11"):
+    with pytest.raises(ValueError, match=r"install 3\.11"):
         doctor._python()
 
 
@@ -126,3 +126,13 @@ def test_readme_names_what_exists():
         assert (ROOT / target).exists(), target
     assert "make run" in text
     assert "make test" in text
+
+
+def test_readme_code_runs(capsys):
+    """The library in ten lines, then one's own task: as printed in the README."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    exec(compile("\n".join(blocks).replace("100", "5"), "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "<think>" in printed
+    assert printed.strip().endswith("0.0")  # nobody has taught it to reverse

@@ -13,11 +13,11 @@ from o1lib.policy.corpus import (
     base_parts,
     compose_part,
     encode,
+    equality_part,
     judge_part,
     propose_part,
     revise_part,
     solve_part,
-    equality_part,
     think_part,
     think_parts,
 )

@@ -39,7 +39,9 @@ def bench_traces(seconds: float = 5.0) -> float:
 CHECKPOINT_OF = {"nano": "nano-think", "micro": "think"}
 
 
-def bench_rollouts(size: str = "nano", n_prompts: int = 32, n: int = 8, repeats: int = 3) -> dict:
+def bench_rollouts(
+    size: str = "nano", n_prompts: int = 32, n: int = 8, repeats: int = 3, numbers: int = 4
+) -> dict:
     """Our sampler against `generate`, in turn, on the same prompts: temperature 1, at most 512 new
     tokens, real lengths.
 
@@ -54,7 +56,7 @@ def bench_rollouts(size: str = "nano", n_prompts: int = 32, n: int = 8, repeats:
         load(CHECKPOINT_OF[size]) if trained else (build_model(size).eval(), build_tokenizer())
     )
     limit = 512 if trained else 256
-    task = Countdown(3 if size == "nano" else 4)
+    task = Countdown(numbers)
     prompts = [task.prompt(p) for p in task.problems("val_inputs", n_prompts)]
     policy = Policy(model, tokenizer)
     dtype = torch.bfloat16 if policy.bf16 else torch.float32

@@ -11,7 +11,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from o1lib.policy.policy import Policy, Sample
+from o1lib.tasks.base import Task
 from o1lib.tasks.countdown import Countdown, Problem
+from o1lib.tasks.expression import extract_answer
 
 SEARCHES = ("greedy", "sample", "best_of_n")
 
@@ -73,7 +75,7 @@ def _problem(task: Countdown, path: Path, line: int, numbers, target) -> Problem
 
 def evaluate(
     policy: Policy,
-    problems: Sequence[Problem],
+    problems: Sequence,
     *,
     instruction: str = "think",
     search: str = "greedy",
@@ -85,7 +87,7 @@ def evaluate(
     seed: int = 0,
     progress: bool = True,
     on_result=None,
-    task: Countdown | None = None,
+    task: Task | None = None,
 ) -> dict:
     """Run a policy on problems; returns the report described in the README.
 
@@ -174,13 +176,26 @@ def _result(
     else:
         best = right.index(True) if any(right) else 0
     correct = sum(right) / len(right) if search == "sample" else right[best]
-    return {
-        "numbers": list(problem.numbers),
-        "target": problem.target,
+    return _described(problem) | {
         "response": group[best].text,
-        "answer": task.answer_of(group[best].text),
+        "answer": _answer(group[best].text),
         "correct": correct,
         "reason": verdicts[best].reason,
         "tokens": sum(len(s.token_ids) for s in group),
         "samples_correct": sum(right),
     }
+
+
+def _described(problem) -> dict:
+    """A problem as it stands in a report."""
+    if hasattr(problem, "numbers") and hasattr(problem, "target"):
+        return {"numbers": list(problem.numbers), "target": problem.target}
+    return {"problem": str(problem)}
+
+
+def _answer(response: str) -> str | None:
+    """The plain answer of a response, or None when it has none that can be read."""
+    try:
+        return extract_answer(response)
+    except ValueError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import shutil
@@ -58,8 +59,9 @@ def run_notebooks(
         summary.append((path, ok, seconds, error))
         page, _ = HTMLExporter().from_filename(str(target))
         target.with_suffix(".html").write_text(page, encoding="utf-8")
-        if in_place and ok:
+        if in_place and error is None:
             shutil.copy(target, path)
+            _save_picture(notebook)
     _write_index(out, scale, summary, table)
     _print(table, summary)
     return all(ok for _, ok, _, _ in summary)
@@ -80,6 +82,16 @@ def _print(table, summary) -> None:
         print(
             f"{'ok    ' if ok else 'FAILED'} {path.stem} in {seconds:.0f} s{': ' + error if error else ''}"
         )
+
+
+def _save_picture(notebook: dict) -> None:
+    """The README's picture is the figure of the cell tagged `readme-picture`."""
+    for cell in notebook["cells"]:
+        if "readme-picture" in cell["metadata"].get("tags", []):
+            for output in cell["outputs"]:
+                if "image/png" in output.get("data", {}):
+                    png = base64.b64decode(output["data"]["image/png"])
+                    (ROOT / "notebooks" / "picture.png").write_bytes(png)
 
 
 def _write_index(out: Path, scale: str, summary, table) -> None:

@@ -116,13 +116,6 @@ class Arithmetic:
         """The oracle: the exact value."""
         return int(evaluate(parse_expression(problem.text)))
 
-    def answer_of(self, response: str) -> str | None:
-        """The plain answer of a response, or None; votes are counted over these."""
-        try:
-            return extract_answer(response)
-        except ValueError:
-            return None
-
     def verify(self, problem: Expression, response: str) -> Verdict:
         """Check a response: its answer must be the value, as one plain integer."""
         try:

@@ -178,13 +178,6 @@ class Countdown:
             )
         return f"{instruction} : {problem}"
 
-    def answer_of(self, response: str) -> str | None:
-        """The plain expression of a response, or None when it has none that can be read."""
-        try:
-            return extract_answer(response)
-        except ValueError:
-            return None
-
     def verify(self, problem: Problem, response: str) -> Verdict:
         """Check a response strictly: every number exactly once, exact fractions, the target reached."""
         try:

@@ -109,3 +109,25 @@ def show_chain(
         else f" &rarr; <b>{'right' if verdict.correct else 'wrong'}</b>: {html.escape(verdict.reason)}"
     )
     return HTML(f"<p><b>{html.escape(prompt)}</b>{mark}</p><table>{''.join(rows)}</table>")
+
+
+def draw_chain(axis, prompt: str, response: str, most: int = 24) -> None:
+    """The same in a figure: one dense thought a line, in the color of its behavior, with a legend."""
+    all_lines = lines(response)
+    shown = (
+        all_lines if len(all_lines) <= most else [*all_lines[: most - 6], "...", *all_lines[-5:]]
+    )
+    axis.axis("off")
+    axis.set_title(prompt, loc="left", family="monospace", fontsize=9)
+    for i, line in enumerate(shown):
+        color = color_of(line)
+        y = 1 - (i + 0.5) / (len(shown) + 1)
+        axis.text(0.02, y, line[:72], color=color, family="monospace", fontsize=7.5, va="center")
+        axis.plot([0, 0], [y - 0.018, y + 0.018], color=color, lw=3, solid_capstyle="butt")
+    axis.set(xlim=(-0.02, 1), ylim=(0, 1))
+    names = list(dict.fromkeys(BEHAVIOR_OF.values()))
+    present = {color_of(line) for line in shown}
+    for i, name in enumerate(n for n in names if COLORS[names.index(n)] in present):
+        axis.text(
+            1.0, 0.97 - 0.055 * i, name, color=COLORS[names.index(name)], fontsize=8, ha="right"
+        )
