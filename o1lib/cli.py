@@ -55,9 +55,8 @@ def run(scale: str | None, out: Path | None, in_place: bool, notebooks: tuple[st
 @main.command()
 @click.option(
     "--puzzles",
-    type=click.Path(path_type=Path),
     required=True,
-    help="JSON lines or CSV with a Puzzles column.",
+    help="JSON lines, a CSV with a Puzzles column, or a split such as game24 or val_targets:3.",
 )
 @click.option("--checkpoint", default="think", help="Name or folder.")
 @click.option("--instruction", type=click.Choice(["think", "solve", "answer"]), default="think")
@@ -78,7 +77,7 @@ def run(scale: str | None, out: Path | None, in_place: bool, notebooks: tuple[st
 @click.option("--temperature", type=click.FloatRange(0, 100), default=1.0)
 @click.option("--seed", type=int, default=0)
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Report file (JSON).")
-def evaluate(puzzles: Path, checkpoint: str, out: Path | None, **options) -> None:
+def evaluate(puzzles: str, checkpoint: str, out: Path | None, **options) -> None:
     """Let a checkpoint solve puzzles and check every answer strictly."""
     from o1lib.lab.evaluate import evaluate as run_evaluation
     from o1lib.lab.evaluate import read_puzzles
@@ -100,7 +99,7 @@ def evaluate(puzzles: Path, checkpoint: str, out: Path | None, **options) -> Non
                 file.write(json.dumps(result) + "\n")
 
     report = run_evaluation(policy, problems, on_result=keep, **options)
-    report["settings"] |= {"checkpoint": checkpoint, "puzzles": puzzles.name}
+    report["settings"] |= {"checkpoint": checkpoint, "puzzles": Path(puzzles).name}
     if out:
         partial = out.with_name(out.name + ".part")
         partial.write_text(json.dumps(report, indent=1) + "\n")
@@ -151,7 +150,7 @@ def bench() -> None:
 @click.option("--seconds", type=click.FloatRange(0.1), default=5.0)
 def traces(seconds: float) -> None:
     """Chains written per second on one core."""
-    from o1lib.lab.bench import bench_traces
+    from o1lib.bench import bench_traces
 
     bench_traces(seconds)
 
@@ -173,7 +172,7 @@ def rollouts(
     sizes: tuple[str, ...], prompts: int, samples: int, repeats: int, numbers: int
 ) -> None:
     """Our sampler against transformers' `generate`, on the same prompts, and against the machine's roofline."""
-    from o1lib.lab.bench import bench_rollouts
+    from o1lib.bench import bench_rollouts
 
     for size in sizes:
         bench_rollouts(size, prompts, samples, repeats, numbers)
@@ -182,6 +181,6 @@ def rollouts(
 @main.command()
 def doctor() -> None:
     """What this machine has, what will be chosen, and what is broken with its mend."""
-    from o1lib.lab.doctor import report
+    from o1lib.doctor import report
 
     sys.exit(report())

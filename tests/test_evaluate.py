@@ -106,6 +106,14 @@ def test_reads_json_lines_and_csv(tmp_path):
     assert [p.numbers for p in read_puzzles(path)] == [(1, 1, 4, 6), (1, 1, 11, 11)]
 
 
+def test_reads_splits():
+    assert read_puzzles("game24") == Countdown(4).problems("game24")
+    assert read_puzzles("val_targets:3:7") == Countdown(3).problems("val_targets", 7)
+    for wrong in ("val_targets:x", "val_targets:3:4:5", "val_targets:9"):
+        with pytest.raises(ValueError, match=r"a split reads|from 2 to 6"):
+            read_puzzles(wrong)
+
+
 BAD = {
     "empty": ("", "is empty"),
     "not json": ('{"numbers": [1, 2, 3]}\n{oops\n', "line 2: not JSON"),

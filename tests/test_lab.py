@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from o1lib.lab import doctor
+from o1lib import doctor
 from o1lib.lab.notebooks import find_notebooks
 from o1lib.lab.paths import ROOT, data_dir, file_hash, outputs_dir
 from o1lib.lab.results import MIME, compare, load_expected, reported

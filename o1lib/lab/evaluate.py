@@ -7,23 +7,35 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
-from o1lib.policy.policy import Policy, Sample
-from o1lib.tasks.base import Task
+from o1lib.tasks.base import SPLITS, Task
 from o1lib.tasks.countdown import Countdown, Problem
 from o1lib.tasks.expression import extract_answer
+
+if TYPE_CHECKING:  # the lab is what the policy stands on, not the other way round
+    from o1lib.policy.policy import Policy, Sample
 
 SEARCHES = ("greedy", "sample", "best_of_n")
 
 
 def read_puzzles(path: str | Path) -> list[Problem]:
-    """Puzzles from JSON lines `{"numbers": [..], "target": 24}` or from a CSV file with a `Puzzles`
-    column (target 24).
+    """Puzzles from JSON lines `{"numbers": [..], "target": 24}`, from a CSV file with a `Puzzles`
+    column (target 24), or, where there is no such file, from a split: `game24`, `val_targets:3` (three
+    numbers), `val_inputs:4:300` (the first 300).
 
     Raises `ValueError` that names the line, and `OSError` when the file cannot be read.
     """
+    name, *sizes = str(path).split(":")
+    if name in SPLITS and not Path(path).exists():
+        if len(sizes) > 2 or not all(size.isascii() and size.isdigit() for size in sizes):
+            raise ValueError(
+                f"a split reads NAME, NAME:NUMBERS or NAME:NUMBERS:HOW_MANY, got {path}"
+            )
+        numbers, count = [*map(int, sizes), None, None][:2]
+        return Countdown(numbers or 4).problems(name, count)
     path, task = Path(path), Countdown()
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -19,11 +19,13 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from o1lib.lab import machine
+from o1lib.lab.evaluate import evaluate
 from o1lib.lab.paths import data_dir, file_hash, outputs_dir
 from o1lib.policy.corpus import Mixture, base_parts, think_parts
 from o1lib.policy.model import SIZES, build_model
 from o1lib.policy.tokenizer import build_tokenizer
 from o1lib.policy.train import TrainConfig, train
+from o1lib.tasks.countdown import Countdown
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,21 @@ def make(
         "machine": machine.describe(),
         "scores": {},
     }
+    if name.endswith("think"):
+        card["scores"] = scores(model, 3 if name.startswith("nano") else 4)
     folder = save(model, out or outputs_dir() / "checkpoints" / name, card)
     shutil.copy(run_dir / "log.csv", folder / "log.csv")
     return folder
+
+
+def scores(model: LlamaForCausalLM, n_numbers: int, n: int = 500) -> dict[str, float]:
+    """Success of one greedy chain of at most 512 tokens on the validation splits (at most `n` puzzles each)."""
+    from o1lib.policy.policy import Policy  # a policy loads checkpoints, so it is imported late
+
+    task, policy = Countdown(n_numbers), Policy(model, build_tokenizer())
+    return {
+        f"{split}, {n_numbers} numbers": round(
+            evaluate(policy, task.problems(split, n), task=task)["accuracy"], 4
+        )
+        for split in ("val_inputs", "val_targets")
+    }

@@ -21,7 +21,7 @@ ENGLISH = [
     (r"then ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) get ([0-9]+) ([0-9]+) : ([0-9 ]*) ?for ([0-9]+)",
      r"then \1 = \2; \3 and \4 give \5, for \6:"),
     (r"want ([0-9]+) :", r"I need \1."),
-    (r"([0-9]+) ([0-9]+) get ([0-9 ]+) wait", r"\1 and \2 give \3 &mdash; wait, that is wrong."),
+    (r"([0-9]+) ([0-9]+) get ([0-9 ]+) wait", r"\1 and \2 give \3 — wait, that is wrong."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) no", r"\1 and \2 give \3: no."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) yes", r"\1 and \2 give \3: yes!"),
     (r"([0-9]+) want ([0-9 ]*) ?no", r"\1 would need \2: no."),
@@ -84,12 +84,7 @@ def show_chain(
     all_lines = lines(response)
     for line in all_lines[:most]:
         dense = html.escape(line)
-        plain = (
-            in_english(html.escape(line, quote=False).replace("&lt;", "<").replace("&gt;", ">"))
-            if english
-            else ""
-        )
-        plain = re.sub(r"</?(think|answer)>", "", plain)
+        plain = html.escape(re.sub(r"</?(think|answer)>", "", in_english(line))) if english else ""
         indent = (
             0
             if re.match(r"try|dead|so|<", line)
