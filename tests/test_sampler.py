@@ -244,6 +244,11 @@ def test_edges(policy):
         policy.sample(["1 " * 2000])
     long = policy.sample(["1 " * 1140], max_new_tokens=512)[0][0]
     assert len(long.token_ids) <= 1152 - 1143
+    # A row's room in the context is its own, whatever it is sampled with.
+    short = "1 " * 1135
+    together = policy.sample([short, "1 " * 1140], max_new_tokens=512)
+    assert together[1][0].token_ids == long.token_ids
+    assert together[0][0].token_ids == policy.sample([short])[0][0].token_ids
     prefix = policy.sample(PROMPTS[:1], prefixes=["<think> use 4"], max_new_tokens=5)[0][0]
     assert prefix.text.startswith("<think> use 4 ")
     assert len(prefix.token_ids) == 5

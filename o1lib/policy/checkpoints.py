@@ -41,7 +41,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "nano-base": Recipe("nano", base_parts, TrainConfig(800_000, 1024, 1024, lr=2e-3)),
     "nano-think": Recipe(
-        "nano-base", lambda: think_parts(3), TrainConfig(4_000_000, 1024, 1024, lr=2e-3)
+        "nano-base", lambda: think_parts(3), TrainConfig(5_000_000, 1024, 1024, lr=2e-3)
     ),
     "base": Recipe("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),
     "think": Recipe("base", lambda: think_parts(4), TrainConfig(10_000_000, 1024, 1024, lr=1e-3)),

@@ -167,10 +167,9 @@ class LlamaSampler:
         """Hidden states (rows, length, hidden) of new tokens; their keys and values are written to
         `cache` at `start`.
 
-        tokens, positions: (rows, length). cache: per layer keys (rows * kv_heads, width, slots) and
-            values (rows * kv_heads, slots,
-        width). bias: additive, (rows, 1, length or 1, slots read), large and negative where a slot
-        may not be seen.
+        tokens, positions: (rows, length).
+        cache: per layer keys (rows * kv_heads, width, slots), values (rows * kv_heads, slots, width).
+        bias: (rows, 1, length or 1, slots read), large and negative where a slot may not be seen.
         """
         rows, length = tokens.shape
         h, g, d, read = self.heads, self.kv_heads, self.width, bias.shape[-1]
@@ -238,22 +237,21 @@ class LlamaSampler:
             return []
         keys = row_keys(prompts, n, seed) if keys is None else keys
         longest = max(map(len, prompts))
-        max_new = min(max_new_tokens, self.limit - longest)
-        hidden, cache, pads = self._prefill(
-            prompts, longest, n, longest + max_new
-        )  # room for some steps; it grows
+        max_new = min(max_new_tokens, self.limit - min(map(len, prompts)))
+        room = torch.tensor([self.limit - len(p) for p in prompts], device=self.device)
+        room = room.repeat_interleave(n)  # each row's own limit, whatever else is in the batch
+        hidden, cache, pads = self._prefill(prompts, longest, n, longest + max_new)
         rows = len(prompts) * n
         tokens_out = torch.zeros(rows, max_new, dtype=torch.int64, device=self.device)
         logprobs_out = torch.zeros(rows, max_new, device=self.device)
-        lengths = torch.zeros(rows, dtype=torch.int64)
+        lengths = room.clamp(max=max_new).cpu()
         finished = torch.zeros(rows, dtype=torch.bool)
         stops = torch.tensor(stop, dtype=torch.int64, device=self.device)
 
         active = torch.arange(rows, device=self.device)  # the output row of each live cache row
         hidden, pads = hidden.repeat_interleave(n, 0), pads.repeat_interleave(n)
-        alive = torch.ones(
-            rows, dtype=torch.bool, device=self.device
-        )  # False: finished, waiting to be dropped
+        # Rows that are not alive have ended and wait to be dropped.
+        alive = torch.ones(rows, dtype=torch.bool, device=self.device)
         keys = keys.to(self.device)
         slots = cache[0][1].shape[1]
         bias = self._bias(pads, longest, slots)
@@ -266,6 +264,7 @@ class LlamaSampler:
             logprobs_out[active, step] = logprob
             ended = torch.isin(token, stops) & alive
             n_ended = int(ended.sum())
+            alive &= ended | (room[active] > step + 1)
             if n_ended:
                 done = active[ended].cpu()
                 lengths[done], finished[done] = step + 1, True
@@ -288,10 +287,8 @@ class LlamaSampler:
             # Slots are read in multiples, so that the shapes of the products repeat; the bias hides
             # those not yet written.
             read = min(slots, -(-(slot + 1) // READ_MULTIPLE) * READ_MULTIPLE)
-            hidden = self._forward(
-                token[:, None], (slot - pads)[:, None], cache, slot, bias[..., :read]
-            )[:, 0]
-        lengths[~finished] = max_new
+            positions = (slot - pads).clamp_(max=self.limit - 1)[:, None]
+            hidden = self._forward(token[:, None], positions, cache, slot, bias[..., :read])[:, 0]
         return _collect(tokens_out, logprobs_out, lengths, finished, n)
 
     def _prefill(self, prompts, longest: int, n: int, most: int):
