@@ -1,4 +1,6 @@
-"""Speed, measured: `o1lib bench traces | rollouts`. Ratios of things run in turn in one process, never absolute claims."""
+"""Speed, measured: `o1lib bench traces | rollouts`. Ratios of things run in turn in one process,
+never absolute claims.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from o1lib.tasks.countdown import Countdown
 
 
 def bench_traces(seconds: float = 5.0) -> float:
-    """Print and return how many 4-number chains are written per second on one core, drawing the problem included."""
+    """Print and return how many 4-number chains are written per second on one core, drawing the
+    problem included.
+    """
     write, rng, written, tokens = think_part(4), random.Random(0), 0, 0
     write(rng)  # the first call fills caches
     begun = time.perf_counter()
@@ -124,7 +128,9 @@ def _seconds(function, least: float = 0.05) -> float:
 
 @torch.inference_mode()
 def _roofline(sampler: LlamaSampler, lengths: list[int], prompt_length: int) -> float:
-    """Tokens a second if there were only the matrix products and one reading of the KV cache a step."""
+    """Tokens a second if there were only the matrix products and one reading of the KV cache a
+    step.
+    """
     sizes = [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512]
     sizes = [s for s in sizes if s < len(lengths)] + [len(lengths)]
     matrices = [m for layer in sampler.layers for m in layer] + [sampler.head]

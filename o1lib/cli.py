@@ -1,4 +1,6 @@
-"""The console script: `o1lib run | evaluate | train | bench | doctor`. Errors of use exit with code 2."""
+"""The console script: `o1lib run | evaluate | train | bench | doctor`. Errors of use exit with code
+2.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ SCALES = click.Choice(["ci", "laptop", "gpu"])
 
 
 class Group(click.Group):
-    """Turns the library's `ValueError` and `OSError`, which are written for users, into one line and exit code 2."""
+    """Turns the library's `ValueError` and `OSError`, which are written for users, into one line
+    and exit code 2.
+    """
 
     def invoke(self, ctx: click.Context):
         try:
@@ -27,7 +31,9 @@ class Group(click.Group):
 )
 @click.version_option(package_name="o1lib")
 def main() -> None:
-    """Teach a small language model to reason: policy initialization, reward design, search and learning."""
+    """Teach a small language model to reason: policy initialization, reward design, search and
+    learning.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from transformers.utils import logging
@@ -43,13 +49,18 @@ def main() -> None:
 @click.option(
     "--in-place", is_flag=True, help="Write the outputs back into notebooks/ (make refresh)."
 )
+@click.option("--accept", is_flag=True, help="Record the numbers found as the expected ones.")
 @click.argument("notebooks", nargs=-1)
-def run(scale: str | None, out: Path | None, in_place: bool, notebooks: tuple[str, ...]) -> None:
-    """Execute the notebooks (all, or those whose name starts with a given number) and check their numbers."""
+def run(
+    scale: str | None, out: Path | None, in_place: bool, accept: bool, notebooks: tuple[str, ...]
+) -> None:
+    """Execute the notebooks (all, or those whose name starts with a given number) and check their
+    numbers.
+    """
     from o1lib.lab.notebooks import run_notebooks
 
     scale = scale or os.environ.get("SCALE", "laptop")
-    sys.exit(0 if run_notebooks(scale, list(notebooks), out, in_place) else 1)
+    sys.exit(0 if run_notebooks(scale, list(notebooks), out, in_place, accept) else 1)
 
 
 @main.command()
@@ -127,7 +138,9 @@ def evaluate(puzzles: str, checkpoint: str, out: Path | None, **options) -> None
 )
 @click.option("--ship", is_flag=True, help="Write the checkpoint to data/.")
 def train(name: str, out: Path | None, run_dir: Path | None, ship: bool) -> None:
-    """Make a named checkpoint from its recipe (or `grammars`, the comparison); a stopped run goes on where it was saved."""
+    """Make a named checkpoint from its recipe (or `grammars`, the comparison); a stopped run goes
+    on where it was saved.
+    """
     from o1lib.lab.paths import data_dir
     from o1lib.policy.checkpoints import make
 
@@ -171,7 +184,9 @@ def traces(seconds: float) -> None:
 def rollouts(
     sizes: tuple[str, ...], prompts: int, samples: int, repeats: int, numbers: int
 ) -> None:
-    """Our sampler against transformers' `generate`, on the same prompts, and against the machine's roofline."""
+    """Our sampler against transformers' `generate`, on the same prompts, and against the machine's
+    roofline.
+    """
     from o1lib.bench import bench_rollouts
 
     for size in sizes:

@@ -19,7 +19,9 @@ task = Countdown(3)
 
 
 class Scripted:
-    """A policy whose responses are known: sample j of a puzzle is right when j == puzzle number modulo n."""
+    """A policy whose responses are known: sample j of a puzzle is right when j == puzzle number
+    modulo n.
+    """
 
     bf16 = False
 

@@ -7,9 +7,10 @@ import nbformat
 import pytest
 
 from o1lib import doctor
+from o1lib.lab import results
 from o1lib.lab.notebooks import find_notebooks
 from o1lib.lab.paths import ROOT, data_dir, file_hash, outputs_dir
-from o1lib.lab.results import MIME, compare, load_expected, reported
+from o1lib.lab.results import MIME, accept, compare, load_expected, reported
 from o1lib.lab.scale import pass_at_k, pick
 from o1lib.policy.checkpoints import RECIPES, card_of, find, load
 from o1lib.policy.model import SIZES
@@ -60,6 +61,16 @@ def test_compare_finds_what_is_off():
     assert {name: ok for name, *_, ok in rows} == {"a": True, "b": False, "c": False, "d": False}
 
 
+def test_accepting_keeps_tolerances(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    accept("00_x", "ci", {"a": 0.123456})
+    path = results.expected_file("00_x")
+    path.write_text(path.read_text().replace("0.08", "0.5"))
+    accept("00_x", "ci", {"a": 0.2, "b": 1.0})
+    assert load_expected("00_x", "ci") == {"a": [0.2, 0.5], "b": [1.0, 0.08]}
+    assert load_expected("00_x", "laptop") == {}
+
+
 def test_reported_reads_outputs():
     cell = {"outputs": [{"data": {MIME: {"name": "x", "value": 0.5}}}, {"text": "hm"}]}
     assert reported({"cells": [cell, {"source": ""}]}) == {"x": 0.5}
@@ -98,7 +109,9 @@ def test_notebooks_keep_the_rules(path):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_checkpoints(name):
-    """Loadable, small, with a card; made from the parent that is shipped beside it, by the recipe that is in the code."""
+    """Loadable, small, with a card; made from the parent that is shipped beside it, by the recipe
+    that is in the code.
+    """
     model, tokenizer = load(name)
     card = card_of(name)
     assert (find(name) / "model.safetensors").stat().st_size < 8 * 2**20

@@ -13,7 +13,9 @@ numbers = st.lists(st.integers(1, 13), min_size=2, max_size=4)
 
 
 def brute_force(values: list, integers: bool) -> set:
-    """Every value of every way to combine two of the numbers, again and again. Shares no code with the library."""
+    """Every value of every way to combine two of the numbers, again and again. Shares no code with
+    the library.
+    """
     if len(values) == 1:
         return {values[0]}
     found = set()

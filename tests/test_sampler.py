@@ -1,4 +1,6 @@
-"""The sampler against the model's own forward pass, transformers' greedy text, and the softmax's frequencies."""
+"""The sampler against the model's own forward pass, transformers' greedy text, and the softmax's
+frequencies.
+"""
 
 import pytest
 import torch
@@ -198,7 +200,9 @@ def test_plain_and_fast_paths_draw_the_same(policy):
 
 
 def test_bf16_is_close(policy):
-    """Mean KL of the bfloat16 sampler to the float32 model, on its own samples: small, and logged in notebook 01."""
+    """Mean KL of the bfloat16 sampler to the float32 model, on its own samples: small, and logged
+    in notebook 01.
+    """
     rough = Policy(policy.model, tokenizer, bf16=True)
     groups = rough.sample(PROMPTS, 4, max_new_tokens=40)
     flat = [(p, s) for p, g in zip(PROMPTS, groups, strict=True) for s in g]

@@ -60,7 +60,9 @@ def test_chains_are_right(grammar, n):
 
 @pytest.mark.parametrize("grammar", GRAMMARS)
 def test_search_is_complete(grammar):
-    """A chain exists exactly when the oracle finds a solution that avoids zero and huge values (for 24: always)."""
+    """A chain exists exactly when the oracle finds a solution that avoids zero and huge values (for
+    24: always).
+    """
     task = Countdown(4)
     for problem in task.problems("game24")[::9]:
         assert (
@@ -183,7 +185,9 @@ def test_drills_are_true():
 
 @pytest.mark.parametrize("parts", [base_parts(), think_parts(3), think_parts(4)])
 def test_mixtures(parts):
-    """No unknown words, no held-out goal (encode refuses them), exact shares of tokens, the same documents again."""
+    """No unknown words, no held-out goal (encode refuses them), exact shares of tokens, the same
+    documents again.
+    """
     mixture = Mixture(parts, tokenizer)
     first = mixture.batch(40_000)
     assert all(tokenizer.unk_token_id not in ids for ids, _ in first)

@@ -1,4 +1,6 @@
-"""Evaluation: a policy on puzzles, with greedy decoding, sampling or best-of-n, into one JSON report that anyone can re-check."""
+"""Evaluation: a policy on puzzles, with greedy decoding, sampling or best-of-n, into one JSON
+report that anyone can re-check.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ def cpu_flags() -> frozenset[str]:
 
 
 def fast_bf16(device: str = "cpu") -> bool:
-    """Whether bfloat16 arithmetic is native here: AVX512-BF16, AMX or Arm BF16 on a processor, any recent CUDA device."""
+    """Whether bfloat16 arithmetic is native here: AVX512-BF16, AMX or Arm BF16 on a processor, any
+    recent CUDA device.
+    """
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported()
     return bool(cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})

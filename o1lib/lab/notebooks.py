@@ -14,11 +14,13 @@ from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
 from o1lib.lab.paths import ROOT, outputs_dir
-from o1lib.lab.results import compare, load_expected, reported
+from o1lib.lab.results import accept, compare, load_expected, reported
 
 
 def find_notebooks(names: list[str]) -> list[Path]:
-    """The numbered notebooks, all or those whose name starts with one of `names`. Raises `ValueError` for no match."""
+    """The numbered notebooks, all or those whose name starts with one of `names`. Raises
+    `ValueError` for no match.
+    """
     found = sorted((ROOT / "notebooks").glob("[0-9][0-9]*.ipynb"))
     if not names:
         return found
@@ -31,9 +33,15 @@ def find_notebooks(names: list[str]) -> list[Path]:
 
 
 def run_notebooks(
-    scale: str, names: list[str] | None = None, out: Path | None = None, in_place: bool = False
+    scale: str,
+    names: list[str] | None = None,
+    out: Path | None = None,
+    in_place: bool = False,
+    accept_numbers: bool = False,
 ) -> bool:
-    """Run notebooks at a scale; prints the results table and returns whether all ran and every number was as expected."""
+    """Run notebooks at a scale; prints the results table and returns whether all ran and every
+    number was as expected.
+    """
     out = Path(out or outputs_dir(scale))
     out.mkdir(parents=True, exist_ok=True)
     table, summary = [], []
@@ -53,6 +61,8 @@ def run_notebooks(
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
         seconds = time.monotonic() - begun
         notebook = json.loads(target.read_text())
+        if accept_numbers and error is None:
+            accept(path.stem, scale, reported(notebook))
         rows = compare(reported(notebook), load_expected(path.stem, scale))
         table += [(path.stem, *row) for row in rows]
         ok = error is None and all(row[-1] for row in rows)

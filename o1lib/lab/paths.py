@@ -1,4 +1,6 @@
-"""Where things are: shipped artefacts in `data/`, what runs write in `outputs/`; found through the package, not the working directory."""
+"""Where things are: shipped artefacts in `data/`, what runs write in `outputs/`; found through the
+package, not the working directory.
+"""
 
 from __future__ import annotations
 

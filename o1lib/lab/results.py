@@ -37,7 +37,9 @@ def reported(notebook: dict) -> dict[str, float]:
 def compare(
     found: dict[str, float], expected: dict[str, list[float]]
 ) -> list[tuple[str, float | None, float | None, float | None, bool]]:
-    """Rows (name, value, expected, tolerance, ok); a number that is missing or not expected is not ok."""
+    """Rows (name, value, expected, tolerance, ok); a number that is missing or not expected is not
+    ok.
+    """
     rows = []
     for name in [*expected, *(n for n in found if n not in expected)]:
         value, (wanted, tolerance) = found.get(name), expected.get(name, (None, None))
@@ -49,3 +51,16 @@ def compare(
 def load_expected(notebook: str, scale: str) -> dict[str, list[float]]:
     path = expected_file(notebook)
     return json.loads(path.read_text()).get(scale, {}) if path.exists() else {}
+
+
+def accept(notebook: str, scale: str, found: dict[str, float], default: float = 0.08) -> None:
+    """Record the numbers of a run as the expected ones; tolerances that were set by hand stay."""
+    path = expected_file(notebook)
+    table = json.loads(path.read_text()) if path.exists() else {}
+    before = table.get(scale, {})
+    table[scale] = {
+        name: [round(value, 4), before.get(name, [None, default])[1]]
+        for name, value in found.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(table, indent=1) + "\n")

@@ -1,4 +1,6 @@
-"""Run logs: one CSV file per run, appended row by row, from which every curve redraws without training."""
+"""Run logs: one CSV file per run, appended row by row, from which every curve redraws without
+training.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ def count_behaviors(text: str) -> Counter:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """What the truth says of a chain's small steps: right lists of `lists`, right verdicts (`yes` / `no`) of `verdicts`."""
+    """What the truth says of a chain's small steps: right lists of `lists`, right verdicts (`yes` /
+    `no`) of `verdicts`.
+    """
 
     lists: int
     right_lists: int

@@ -74,7 +74,9 @@ def find(name: str | Path) -> Path:
 
 
 def load(name: str | Path, device: str = "cpu") -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """The model (float32, evaluation mode) and tokenizer of a checkpoint. Raises `ValueError` when it cannot be read."""
+    """The model (float32, evaluation mode) and tokenizer of a checkpoint. Raises `ValueError` when
+    it cannot be read.
+    """
     folder = find(name)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -97,7 +99,9 @@ def load(name: str | Path, device: str = "cpu") -> tuple[LlamaForCausalLM, PreTr
 
 
 def save(model: LlamaForCausalLM, folder: str | Path, card: dict) -> Path:
-    """Write a checkpoint folder; an older one of that name is replaced only once the new one is complete."""
+    """Write a checkpoint folder; an older one of that name is replaced only once the new one is
+    complete.
+    """
     folder = Path(folder)
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
@@ -174,7 +178,9 @@ def make(
 
 
 def scores(model: LlamaForCausalLM, n_numbers: int, n: int = 500) -> dict[str, float]:
-    """Success of one greedy chain of at most 512 tokens on the validation splits (at most `n` puzzles each)."""
+    """Success of one greedy chain of at most 512 tokens on the validation splits (at most `n`
+    puzzles each).
+    """
     from o1lib.policy.policy import Policy  # a policy loads checkpoints, so it is imported late
 
     task, policy = Countdown(n_numbers), Policy(model, build_tokenizer())

@@ -50,7 +50,9 @@ Part = Callable[[random.Random], Document]
 
 
 def check_goals(document: Document) -> None:
-    """Raise `ValueError` if a document asks for a held-out goal (`make G from`, `for G`), in its prompt or in its text."""
+    """Raise `ValueError` if a document asks for a held-out goal (`make G from`, `for G`), in its
+    prompt or in its text.
+    """
     for text in (document.prompt or "", document.text):
         for goal in _GOAL.findall(text):
             refuse_held_out(int(goal))
@@ -218,7 +220,9 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
 
 
 def equality_part(rng: random.Random, n: int = 6, style: Style = Style(slip=0.0)) -> Document:
-    """The equality test alone: what is wanted beside what two numbers give; half of the tests succeed."""
+    """The equality test alone: what is wanted beside what two numbers give; half of the tests
+    succeed.
+    """
     lines = []
     for _ in range(n):
         goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
@@ -240,7 +244,9 @@ def equality_part(rng: random.Random, n: int = 6, style: Style = Style(slip=0.0)
 
 
 def joins_part(rng: random.Random, n: int = 6) -> Document:
-    """The other equality test: what two numbers give beside what a result wants; half of the tests succeed."""
+    """The other equality test: what two numbers give beside what a result wants; half of the tests
+    succeed.
+    """
     lines = []
     for _ in range(n):
         goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)

@@ -1,4 +1,6 @@
-"""The policy's network: an ordinary `LlamaForCausalLM` with a small config, and one dial for its size."""
+"""The policy's network: an ordinary `LlamaForCausalLM` with a small config, and one dial for its
+size.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ SIZES = {  # one dial: layers, width, feed-forward width
 
 
 def build_model(size: str = "nano", seed: int = 0, tokenizer=None) -> LlamaForCausalLM:
-    """A freshly initialized policy of a named size (about 0.8M, 3M and 10M weights), the same for the same seed."""
+    """A freshly initialized policy of a named size (about 0.8M, 3M and 10M weights), the same for
+    the same seed.
+    """
     if size not in SIZES:
         raise ValueError(f"unknown size {size!r}; choose from {', '.join(SIZES)}")
     layers, width, inner = SIZES[size]

@@ -52,7 +52,9 @@ class Policy:
 
     @classmethod
     def load(cls, name: str | Path, device: str | None = None, bf16: bool | None = None) -> Policy:
-        """A policy from a checkpoint's name or folder. Raises `ValueError` when there is none or it cannot be read."""
+        """A policy from a checkpoint's name or folder. Raises `ValueError` when there is none or it
+        cannot be read.
+        """
         return cls(*checkpoints.load(name, device or default_device()), bf16=bf16)
 
     def refresh(self) -> None:
@@ -127,7 +129,9 @@ class Policy:
         return results
 
     def _in_turns(self, ids, n: int, seed: int, progress, options):
-        """Prompts in turns of at most `MAX_ROWS` rows; prompts of like length together, so that there is little padding."""
+        """Prompts in turns of at most `MAX_ROWS` rows; prompts of like length together, so that
+        there is little padding.
+        """
         check_options(ids, n, options["temperature"], options["max_new_tokens"], self.sampler.limit)
         # Keyed before reordering: occurrences of a prompt are counted in the given order.
         keys = row_keys(ids, n, seed).view(len(ids), n)

@@ -20,7 +20,9 @@ from o1lib.tasks.base import HELD_OUT_TARGETS, VAL_TARGETS
 
 @torch.inference_mode()
 def choose(policy: Policy, items: list[tuple[str, list[str]]]) -> list[int]:
-    """For each (beginning, options), the index of the option whose first token the model finds most probable."""
+    """For each (beginning, options), the index of the option whose first token the model finds most
+    probable.
+    """
     tokenizer, found = policy.tokenizer, []
     for beginning, options in items:
         ids = [tokenizer.bos_token_id, *tokenizer.encode(beginning, add_special_tokens=False)]
@@ -43,7 +45,9 @@ def perplexity(policy: Policy, n: int = 40) -> float:
 
 
 def agreement_items(rng: random.Random, n: int):
-    """`the big cats near the dog` -> sing / sings: the verb agrees with the first noun, not with the nearest."""
+    """`the big cats near the dog` -> sing / sings: the verb agrees with the first noun, not with
+    the nearest.
+    """
     for _ in range(n):
         noun, other = rng.sample(language.ANIMALS, 2)
         plural = rng.random() < 0.5
@@ -79,7 +83,9 @@ def syllogism_items(rng: random.Random, n: int):
 
 
 def equality_items(rng: random.Random, n: int, goals: tuple[int, ...]):
-    """After a value that is wanted: `yes` or one more value; after a list without one: `no` or `yes`."""
+    """After a value that is wanted: `yes` or one more value; after a list without one: `no` or
+    `yes`.
+    """
     count = 0
     while count < n:
         goal, kept, x, y = (
@@ -122,7 +128,9 @@ def list_accuracy(policy: Policy, n: int = 200, seed: int = 0) -> float:
 
 
 def probe(policy: Policy, n: int = 200, seed: int = 0) -> dict[str, float]:
-    """Accuracy on held-out items of every kind (chance in brackets in notebook 01), in the order of the corpus parts."""
+    """Accuracy on held-out items of every kind (chance in brackets in notebook 01), in the order of
+    the corpus parts.
+    """
     rng = random.Random(f"probe {seed}")
     trained = tuple(g for g in range(1, 101) if g not in HELD_OUT_TARGETS)
     kinds = {

@@ -71,7 +71,9 @@ def _shift_right(x: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def row_keys(prompts: list[list[int]], n: int, seed: int) -> torch.Tensor:
-    """One 64-bit key per (prompt, sample), shape (prompts * n,). A prompt that occurs again gets further samples, not copies."""
+    """One 64-bit key per (prompt, sample), shape (prompts * n,). A prompt that occurs again gets
+    further samples, not copies.
+    """
     seen: dict[bytes, int] = {}
     keys = []
     for prompt in prompts:
@@ -154,7 +156,9 @@ class LlamaSampler:
         self.head = cast(self.model.lm_head.weight.float() * w.norm.weight.float())
 
     def _rotated(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weight whose output is `rotate_half` of this weight's output, head by head: (x1, x2) -> (-x2, x1)."""
+        """The weight whose output is `rotate_half` of this weight's output, head by head: (x1, x2)
+        -> (-x2, x1).
+        """
         first, second = weight.view(-1, 2, self.width // 2, weight.shape[1]).unbind(1)
         return torch.stack((-second, first), 1).view_as(weight)
 
@@ -292,7 +296,9 @@ class LlamaSampler:
         return _collect(tokens_out, logprobs_out, lengths, finished, n)
 
     def _prefill(self, prompts, longest: int, n: int, most: int):
-        """Prompts, padded on the left, computed once each; their keys and values copied to the n rows of their group."""
+        """Prompts, padded on the left, computed once each; their keys and values copied to the n
+        rows of their group.
+        """
         pads = torch.tensor([longest - len(p) for p in prompts], device=self.device)
         ids = torch.tensor(
             [[0] * (longest - len(p)) + list(p) for p in prompts], device=self.device
@@ -311,7 +317,9 @@ class LlamaSampler:
         return x[:, -1], [self._moved(pair, groups, longest, slots) for pair in cache], pads
 
     def _kept(self, alive: torch.Tensor) -> torch.Tensor:
-        """The live rows, and as many finished ones as make up a multiple (shapes that repeat are faster), in order."""
+        """The live rows, and as many finished ones as make up a multiple (shapes that repeat are
+        faster), in order.
+        """
         n_alive = int(alive.sum())
         spare = (-n_alive) % ROW_MULTIPLE if n_alive > ROW_MULTIPLE else 0
         chosen = alive.clone()
@@ -319,7 +327,9 @@ class LlamaSampler:
         return chosen.nonzero()[:, 0]
 
     def _empty(self, rows: int, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Room for the keys (rows * kv_heads, width, slots) and values (rows * kv_heads, slots, width) of a layer."""
+        """Room for the keys (rows * kv_heads, width, slots) and values (rows * kv_heads, slots,
+        width) of a layer.
+        """
         rows, options = rows * self.kv_heads, {"dtype": self.cache_dtype, "device": self.device}
         return torch.empty(rows, self.width, slots, **options), torch.empty(
             rows, slots, self.width, **options
@@ -339,7 +349,9 @@ class LlamaSampler:
         return new
 
     def _bias(self, pads: torch.Tensor, used: int, slots: int) -> torch.Tensor:
-        """(rows, 1, 1, slots): zero where a slot may be seen, large and negative on padding and on slots not yet written."""
+        """(rows, 1, 1, slots): zero where a slot may be seen, large and negative on padding and on
+        slots not yet written.
+        """
         places = torch.arange(slots, device=self.device)
         hidden_from = (places[None, :] < pads[:, None]) | (places >= used)[None, :]
         bias = torch.zeros(hidden_from.shape, dtype=self.cache_dtype, device=self.device)

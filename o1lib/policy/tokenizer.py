@@ -43,7 +43,9 @@ LANGUAGE_WORDS = tuple(
 
 @lru_cache
 def build_tokenizer(digits: bool = False) -> PreTrainedTokenizerFast:
-    """The tokenizer of every checkpoint (about 1,150 tokens), with a chat template for user and assistant turns."""
+    """The tokenizer of every checkpoint (about 1,150 tokens), with a chat template for user and
+    assistant turns.
+    """
     vocabulary = [*SPECIAL]
     vocabulary += [f"▁{number}" for number in range(10 if digits else LARGEST_WORD + 1)] + list(
         "0123456789"

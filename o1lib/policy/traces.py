@@ -67,7 +67,9 @@ class Style:
 
 
 def values(x: int, y: int) -> list[int]:
-    """What two numbers can make, in the order + - * /, without repeats, zeros and values above `LARGEST`."""
+    """What two numbers can make, in the order + - * /, without repeats, zeros and values above
+    `LARGEST`.
+    """
     found = []
     for _, _, _, value in oracle.combine(x, y):
         if 0 < value <= LARGEST and value not in found:
@@ -117,7 +119,9 @@ class _Writer:
         self.pieces.append((text, counted))
 
     def get(self, x: int, y: int, wanted: list[int]) -> int | None:
-        """Write `x y get ...` up to a value that is wanted; return it (self-evaluation: `yes` or `no`)."""
+        """Write `x y get ...` up to a value that is wanted; return it (self-evaluation: `yes` or
+        `no`).
+        """
         shown, hit = _hit(values(x, y), wanted)
         if self.rng.random() < self.style.slip:
             wrong = max(1, shown[-1] + self.rng.choice((-10, -2, -1, 1, 2, 10)))
@@ -129,7 +133,9 @@ class _Writer:
         return hit
 
     def blocks(self, numbers: tuple[int, ...], before: list) -> bool:
-        """Settle a state of three numbers (or two): for each number kept for last, what is wanted and what the others give."""
+        """Settle a state of three numbers (or two): for each number kept for last, what is wanted
+        and what the others give.
+        """
         if len(numbers) == 2:
             self.say(f"want {self.goal} :")
             hit = self.get(*numbers, [self.goal])
@@ -149,7 +155,9 @@ class _Writer:
         return False
 
     def promising(self, items: list, rests) -> list:
-        """Order alternatives: at random, or the noisy oracle's (one for alive, plus noise of the same size)."""
+        """Order alternatives: at random, or the noisy oracle's (one for alive, plus noise of the
+        same size).
+        """
         self.rng.shuffle(items)
         if self.rng.random() < self.style.oracle_order:
             scores = {}
@@ -284,7 +292,9 @@ def random_solution(problem: Problem, rng: random.Random):
 
 
 def judge(state: Problem, rng: random.Random, style: Style = Style()) -> list[Piece]:
-    """Is this state of two or three numbers alive? The listing, then the verdict (instruction `judge`)."""
+    """Is this state of two or three numbers alive? The listing, then the verdict (instruction
+    `judge`).
+    """
     writer = _Writer(state, rng, style)
     writer.say(f"<think> use {words(state.numbers)} for {state.target}")
     alive = writer.blocks(state.numbers, [])

@@ -77,7 +77,9 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
 
 def micro_batches(documents, limit: int, pad: int):
-    """Documents of like length, padded on the right: tensors (ids, counted) of shape (rows, length)."""
+    """Documents of like length, padded on the right: tensors (ids, counted) of shape (rows,
+    length).
+    """
     documents = sorted(documents, key=lambda document: len(document[0]))
     while documents:
         rows = [documents.pop()]
@@ -90,7 +92,9 @@ def micro_batches(documents, limit: int, pad: int):
 
 
 def token_losses(model: PreTrainedModel, ids: torch.Tensor, bf16: bool) -> torch.Tensor:
-    """Cross-entropy of every next token, in nats; shape (rows, longest - 1). Right padding needs no attention mask."""
+    """Cross-entropy of every next token, in nats; shape (rows, longest - 1). Right padding needs no
+    attention mask.
+    """
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=bf16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     return cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none").view(
@@ -260,7 +264,9 @@ def save_state(
 def load_state(
     run_dir: Path, model, optimizer, mixture: Mixture, config: TrainConfig
 ) -> tuple[int, int]:
-    """Restore a saved run in place; returns (updates, tokens) done, (0, 0) when there is nothing to restore."""
+    """Restore a saved run in place; returns (updates, tokens) done, (0, 0) when there is nothing to
+    restore.
+    """
     path = run_dir / "state.safetensors"
     if not path.exists():
         return 0, 0

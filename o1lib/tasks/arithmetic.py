@@ -60,7 +60,9 @@ class Arithmetic:
         return f"Arithmetic(n_numbers={self.n_numbers}, high={self.high})"
 
     def problem(self, expression: str) -> Expression:
-        """An expression of one's own. Raises `ValueError` with the reason when it is malformed or leaves the integers."""
+        """An expression of one's own. Raises `ValueError` with the reason when it is malformed or
+        leaves the integers.
+        """
         value = evaluate(parse_expression(expression))
         if value.denominator != 1 or value < 0:
             raise ValueError(f"the expression must have a nonnegative integer value, got {value}")
@@ -133,7 +135,9 @@ class Arithmetic:
         return problem
 
     def legal_steps(self, state: Expression) -> list[Reduction]:
-        """The right reductions of every innermost bracket, left to right (the outermost pair is not written)."""
+        """The right reductions of every innermost bracket, left to right (the outermost pair is not
+        written).
+        """
         text = f"( {state.text} )" if not state.text.isdigit() else state.text
         found = []
         for match in _INNER.finditer(text):

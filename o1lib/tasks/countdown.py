@@ -147,7 +147,9 @@ class Countdown:
         return [self._sampled(split, index, seed) for index in range(n)]
 
     def train_problem(self, index: int, seed: int = 0) -> Problem:
-        """Training problem number `index` of a seed: train-class numbers, then one of the goals they can reach."""
+        """Training problem number `index` of a seed: train-class numbers, then one of the goals
+        they can reach.
+        """
         return self._sampled("train", index, seed)
 
     def _sampled(self, split: str, index: int, seed: int) -> Problem:
@@ -179,7 +181,9 @@ class Countdown:
         return f"{instruction} : {problem}"
 
     def verify(self, problem: Problem, response: str) -> Verdict:
-        """Check a response strictly: every number exactly once, exact fractions, the target reached."""
+        """Check a response strictly: every number exactly once, exact fractions, the target
+        reached.
+        """
         try:
             return self.verify_answer(problem, extract_answer(response))
         except ValueError as error:
@@ -219,7 +223,9 @@ class Countdown:
         return State(step.rest, state.target)
 
     def parse_step(self, state: State, text: str) -> Step:
-        """Read a step from its text (with or without `left ...`). Raises `ValueError` with the reason."""
+        """Read a step from its text (with or without `left ...`). Raises `ValueError` with the
+        reason.
+        """
         match = _STEP.match(text.strip()) if isinstance(text, str) and len(text) <= 400 else None
         if match is None:
             raise ValueError("a step reads: a op b = c left the numbers")

@@ -57,7 +57,9 @@ def reachable(numbers: tuple[int, ...]) -> frozenset[int]:
 
 @lru_cache(maxsize=100_000)
 def reachable_fractions(numbers: tuple[int, ...]) -> frozenset[tuple[int, int]]:
-    """All exact fractions, as reduced (numerator, denominator > 0), that the sorted multiset can be reduced to."""
+    """All exact fractions, as reduced (numerator, denominator > 0), that the sorted multiset can be
+    reduced to.
+    """
     if len(numbers) == 1:
         return frozenset(((numbers[0], 1),))
     values = set()
@@ -84,7 +86,9 @@ def _hits(a: int, target: int) -> Iterator[int]:
 
 @lru_cache(maxsize=1_000_000)
 def solvable(numbers: tuple[int, ...], target: int, integers: bool = True) -> bool:
-    """Whether the sorted multiset can be reduced to the (positive) target. The last step is solved for, not enumerated."""
+    """Whether the sorted multiset can be reduced to the (positive) target. The last step is solved
+    for, not enumerated.
+    """
     if len(numbers) == 1:
         return numbers[0] == target
     for left, right in splits(numbers):
@@ -125,7 +129,9 @@ def steps(numbers: tuple[int, ...]) -> Iterator[tuple[tuple[int, str, int, int],
 def solutions(
     numbers: tuple[int, ...], target: int
 ) -> Iterator[tuple[tuple[int, str, int, int], ...]]:
-    """Every sequence of integer steps that reduces the sorted multiset to the target, in canonical order."""
+    """Every sequence of integer steps that reduces the sorted multiset to the target, in canonical
+    order.
+    """
     if len(numbers) == 1:
         if numbers[0] == target:
             yield ()
@@ -149,7 +155,9 @@ def _count(numbers: tuple[int, ...], target: int) -> int:
 
 
 def expression(steps_taken: tuple[tuple[int, str, int, int], ...], numbers: tuple[int, ...]) -> str:
-    """The expression that a complete sequence of steps builds, fully bracketed but for the outermost pair."""
+    """The expression that a complete sequence of steps builds, fully bracketed but for the
+    outermost pair.
+    """
     pool = [(number, str(number)) for number in numbers]
     for left, op, right, result in steps_taken:
         parts = []

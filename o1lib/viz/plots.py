@@ -24,7 +24,9 @@ STYLE = {
 
 @contextmanager
 def figure(width: float = 7.0, height: float = 3.4, columns: int = 1, title: str = ""):
-    """A figure in the course's style: `with figure(columns=2) as (left, right): ...`; shown when the block ends."""
+    """A figure in the course's style: `with figure(columns=2) as (left, right): ...`; shown when
+    the block ends.
+    """
     with plt.rc_context(STYLE):
         fig, axes = plt.subplots(1, columns, figsize=(width, height))
         if title:

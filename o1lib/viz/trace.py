@@ -1,4 +1,6 @@
-"""A chain of thought, made readable: one thought a line, colored by behavior, with the dense words spelled out."""
+"""A chain of thought, made readable: one thought a line, colored by behavior, with the dense words
+spelled out.
+"""
 
 from __future__ import annotations
 

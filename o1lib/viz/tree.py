@@ -21,7 +21,9 @@ def layers(task: Countdown, problem: Problem):
 
 
 def draw_tree(axis, task: Countdown, problem: Problem) -> tuple[int, int]:
-    """Draw a 3-number tree left to right: green states can still win, gray ones cannot. Returns (states, alive states)."""
+    """Draw a 3-number tree left to right: green states can still win, gray ones cannot. Returns
+    (states, alive states).
+    """
     nodes = layers(task, problem)
     children: dict[int, list[int]] = {}
     for i, (_, _, _, parent, _) in enumerate(nodes):

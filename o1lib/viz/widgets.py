@@ -1,4 +1,6 @@
-"""Widgets: thin shells over tested functions. Their state is local, so that a later cell cannot break an earlier widget."""
+"""Widgets: thin shells over tested functions. Their state is local, so that a later cell cannot
+break an earlier widget.
+"""
 
 from __future__ import annotations
 
