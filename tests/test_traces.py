@@ -99,8 +99,9 @@ def test_slips_are_planted_noticed_and_masked():
             if not counted:
                 slips += 1
                 assert pieces[i + 1][0] == "wait"
-                x, y = map(int, re.findall("[0-9]+", pieces[i - 1][0])[:2])
-                assert int(text) not in values(x, y) or int(text) != values(x, y)[0]
+                x, y, *written = map(int, re.findall("[0-9]+", pieces[i - 1][0]))
+                assert values(x, y)[: len(written)] == written
+                assert values(x, y)[len(written)] != int(text)
                 # The same list follows, mended.
                 assert pieces[i + 2][0].startswith(f"{x} {y} get")
         ids, counted = encode(tokenizer, Document("think : x", pieces))

@@ -25,7 +25,7 @@ CUTOFFS = (64, 128, 192, 256, 384, 512, 768, 1024)
 
 
 def compare_grammars(
-    tokens: int = 1_500_000,
+    tokens: int = 4_000_000,
     seeds: tuple[int, ...] = (0,),
     n: int = 200,
     size: str = "nano",
