@@ -65,9 +65,9 @@ def test_accepting_keeps_tolerances(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "ROOT", tmp_path)
     accept("00_x", "ci", {"a": 0.123456})
     path = results.expected_file("00_x")
-    path.write_text(path.read_text().replace("0.08", "0.5"))
+    path.write_text(path.read_text().replace("0.15", "0.5"))
     accept("00_x", "ci", {"a": 0.2, "b": 1.0})
-    assert load_expected("00_x", "ci") == {"a": [0.2, 0.5], "b": [1.0, 0.08]}
+    assert load_expected("00_x", "ci") == {"a": [0.2, 0.5], "b": [1.0, 0.15]}
     assert load_expected("00_x", "laptop") == {}
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
+from o1lib.policy.generation import choose, generate_plain, row_keys, uniform_noise
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy
-from o1lib.policy.sampler import LlamaSampler, choose, generate_plain, row_keys, uniform_noise
+from o1lib.policy.sampler import LlamaSampler
 from o1lib.policy.tokenizer import build_tokenizer
 from o1lib.tasks import Countdown
 

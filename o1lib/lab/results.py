@@ -53,8 +53,11 @@ def load_expected(notebook: str, scale: str) -> dict[str, list[float]]:
     return json.loads(path.read_text()).get(scale, {}) if path.exists() else {}
 
 
-def accept(notebook: str, scale: str, found: dict[str, float], default: float = 0.08) -> None:
+def accept(notebook: str, scale: str, found: dict[str, float]) -> None:
     """Record the numbers of a run as the expected ones; tolerances that were set by hand stay."""
+    default = (
+        0.15 if scale == "ci" else 0.08
+    )  # fewer puzzles at ci: rates spread more between machines
     path = expected_file(notebook)
     table = json.loads(path.read_text()) if path.exists() else {}
     before = table.get(scale, {})

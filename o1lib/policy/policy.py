@@ -13,7 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from o1lib.lab.machine import default_device, fast_bf16
 from o1lib.policy import checkpoints
-from o1lib.policy.sampler import LlamaSampler, check_options, generate_plain, row_keys
+from o1lib.policy.generation import check_options, generate_plain, row_keys
+from o1lib.policy.sampler import LlamaSampler
 from o1lib.policy.tokenizer import encode_prompt
 
 MAX_ROWS = (
