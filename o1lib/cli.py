@@ -138,16 +138,16 @@ def evaluate(puzzles: str, checkpoint: str, out: Path | None, **options) -> None
 )
 @click.option("--ship", is_flag=True, help="Write the checkpoint to data/.")
 def train(name: str, out: Path | None, run_dir: Path | None, ship: bool) -> None:
-    """Make a named checkpoint from its recipe (or `grammars`, the comparison); a stopped run goes
+    """Make a named checkpoint from its recipe (or `comparisons`); a stopped run goes
     on where it was saved.
     """
     from o1lib.lab.paths import data_dir
     from o1lib.policy.checkpoints import make
 
-    if name == "grammars":
-        from o1lib.policy.compare import compare_grammars
+    if name == "comparisons":
+        from o1lib.policy.compare import compare
 
-        click.echo(f"saved in {compare_grammars(out=out)}")
+        click.echo(f"saved in {compare(out=out)}")
         return
     if ship:
         out = data_dir() / "checkpoints" / name

@@ -217,3 +217,23 @@ class TestCheckpoints:
     def test_unknown_recipe(self):
         with pytest.raises(ValueError, match="unknown checkpoint"):
             checkpoints.make("nothing")
+
+
+def test_a_comparison_is_kept_and_goes_on(tmp_path, monkeypatch):
+    from o1lib.policy import compare as module
+
+    monkeypatch.setenv("O1LIB_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.setattr(module, "CUTOFFS", (8, 16))
+    arms = (module.Arm("t", "a", tokens=3_000), module.Arm("t", "b", digits=True, tokens=3_000))
+    module.compare(out=tmp_path, arms=arms[:1], n=3)
+    first = (tmp_path / "comparisons.csv").read_text()
+    module.compare(out=tmp_path, arms=arms, n=3)
+    assert (tmp_path / "comparisons.csv").read_text().startswith(first)
+    table, curves = read_log(tmp_path / "comparisons.csv"), read_log(tmp_path / "curves.csv")
+    assert [(r["name"], r["split"], r["cutoff"], r["n"]) for r in table] == [
+        (name, split, cutoff, 3)
+        for name in "ab"
+        for split in ("val_inputs", "val_targets")
+        for cutoff in (8, 16)
+    ]
+    assert {r["name"] for r in curves} == {"a", "b"}

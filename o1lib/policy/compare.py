@@ -1,76 +1,105 @@
-"""The comparison of trace grammars (notebook 01, section 3): the same small model, the same tokens,
-three ways to write a chain, and the best of them with its numbers spelled in digits.
+"""Comparisons of ways to write a chain (notebook 01, section 3), judged on the validation splits only.
 
-`o1lib train grammars` redoes it. Each grammar is trained from random weights on its own 4-number
-chains alone, so that no drill favors one of them, and is judged on the validation splits only.
+* `grammars`: the three grammars, each taught to the same `nano-base` (which knows the drills) on its own 4-number chains alone.
+* `numbers`: one grammar from random weights, with numbers as words and with numbers in digits.
+
+`o1lib train comparisons` redoes them; what is finished is kept, so a stopped comparison goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from o1lib.lab.evaluate import evaluate
 from o1lib.lab.paths import data_dir, outputs_dir
 from o1lib.lab.runlog import RunLog
+from o1lib.policy.checkpoints import load
 from o1lib.policy.corpus import Mixture, think_part
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy
 from o1lib.policy.tokenizer import build_tokenizer
-from o1lib.policy.traces import GRAMMARS, Style
+from o1lib.policy.traces import Style
 from o1lib.policy.train import TrainConfig, train
 from o1lib.tasks.countdown import Countdown
 
-DIGITS = " in digits"
 CUTOFFS = (64, 128, 192, 256, 384, 512, 768, 1024)
 
 
-def compare_grammars(
-    tokens: int = 4_000_000,
-    seeds: tuple[int, ...] = (0,),
-    n: int = 200,
-    size: str = "nano",
-    out: str | Path | None = None,
-    grammars: tuple[str, ...] = (*GRAMMARS, "fan" + DIGITS),
-) -> Path:
-    """Train and judge one model per grammar and seed; returns the CSV with a row per (grammar,
-    seed, split, cut-off).
+@dataclass(frozen=True)
+class Arm:
+    """One run of a comparison: its name, the grammar, whether numbers are digits, and where it starts."""
 
-    A chain counts at a cut-off when it is right and has at most that many tokens.
-    """
-    out = Path(out or data_dir() / "logs" / "grammars.csv")
-    task = Countdown(4)
-    done = RunLog(out)
-    finished = {(row["grammar"], row["seed"]) for row in done.rows}
+    comparison: str
+    name: str
+    grammar: str = "fan"
+    digits: bool = False
+    parent: str | None = None  # None: random weights
+    tokens: int = 3_000_000
+
+
+ARMS = (
+    Arm("grammars", "fan", parent="nano-base"),
+    Arm("grammars", "blocks", "blocks", parent="nano-base"),
+    Arm("grammars", "dfs", "dfs", parent="nano-base"),
+    Arm("numbers", "words", tokens=4_000_000),
+    Arm("numbers", "digits", digits=True, tokens=4_000_000),
+)
+
+
+def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dict]]:
+    """Train and judge one arm; returns the rows of the success table and of the loss curves."""
+    tokenizer = build_tokenizer(digits=arm.digits)
+    model = load(arm.parent)[0] if arm.parent else build_model("nano", seed, tokenizer)
+    mixture = Mixture({"think": (1.0, think_part(4, Style(arm.grammar)))}, tokenizer, seed)
+    folder = outputs_dir() / "runs" / f"{arm.comparison}-{arm.name}-{arm.tokens}-{seed}"
+    config = TrainConfig(arm.tokens, 1024, 1024, lr=2e-3)
+    log = train(model, mixture, config, folder, label=f"{arm.comparison} {arm.name} {seed}")
+    key = {"comparison": arm.comparison, "name": arm.name, "seed": seed}
+    table, task = [], Countdown(4)
+    for split in ("val_inputs", "val_targets"):
+        # A chain counts at a cut-off when it is right and has at most that many tokens.
+        problems = task.problems(split, n)
+        results = evaluate(Policy(model, tokenizer), problems, max_new_tokens=CUTOFFS[-1])[
+            "results"
+        ]
+        for cutoff in CUTOFFS:
+            right = sum(r["correct"] and r["tokens"] <= cutoff for r in results)
+            table.append(
+                key | {"split": split, "cutoff": cutoff, "n": len(results), "correct": right}
+            )
+    return table, list(_curve(log, key))
+
+
+def _curve(log: RunLog, key: dict, points: int = 60) -> Iterator[dict]:
+    """The log's losses, averaged over equal stretches."""
+    size = max(1, len(log.rows) // points)
+    for start in range(0, len(log.rows) - size + 1, size):
+        part = log.rows[start : start + size]
+        row = key | {"tokens": part[-1]["tokens"]}
+        for name in ("loss", "loss_yes", "loss_no", "loss_numbers"):
+            found = [r[name] for r in part if isinstance(r.get(name), (int, float))]
+            row[name] = sum(found) / len(found) if found else ""
+        yield row
+
+
+def compare(
+    seeds: tuple[int, ...] = (0,), out: str | Path | None = None, arms=ARMS, n: int = 200
+) -> Path:
+    """Run what is missing of the comparisons; returns the folder of `comparisons.csv` and `curves.csv`."""
+    out = Path(out or data_dir() / "logs")
+    table, curves = RunLog(out / "comparisons.csv"), RunLog(out / "curves.csv")
+    finished = {(row["comparison"], row["name"], row["seed"]) for row in curves.rows}
     for seed in seeds:
-        for grammar in grammars:
-            if (grammar, seed) in finished:
+        for arm in arms:
+            if (arm.comparison, arm.name, seed) in finished:
                 continue
-            tokenizer = build_tokenizer(digits=grammar.endswith(DIGITS))
-            style = Style(grammar.removesuffix(DIGITS))
-            model = build_model(size, seed, tokenizer)
-            mixture = Mixture({"think": (1.0, think_part(4, style))}, tokenizer, seed)
-            folder = (
-                outputs_dir()
-                / "runs"
-                / f"grammar-{grammar.replace(' ', '-')}-{size}-{tokens}-{seed}"
-            )
-            log = train(
-                model,
-                mixture,
-                TrainConfig(tokens, 1024, 1024, lr=2e-3),
-                folder,
-                label=f"{grammar} {seed}",
-            )
-            rows = []
-            for split in ("val_inputs", "val_targets"):
-                report = evaluate(
-                    Policy(model, tokenizer), task.problems(split, n), max_new_tokens=CUTOFFS[-1]
-                )
-                for cutoff in CUTOFFS:
-                    right = sum(r["correct"] and r["tokens"] <= cutoff for r in report["results"])
-                    rows.append({"grammar": grammar, "seed": seed, "size": size, "training_tokens": tokens, "split": split}
-                                | {"cutoff": cutoff, "n": report["n"], "correct": right, "loss": log.rows[-1]["loss"]})  # fmt: skip
+            rows, points = run_arm(arm, seed, n)
             for row in rows:
-                done.write(row)
-    done.close()
+                table.write(row)
+            for row in points:
+                curves.write(row)
+    table.close()
+    curves.close()
     return out
