@@ -1,7 +1,7 @@
 """Comparisons of ways to write a chain (notebook 01, section 3), judged on the validation splits only.
 
-* `grammars`: the three grammars, each taught to the same `nano-base` (which knows the drills) on its own 4-number chains alone.
-* `numbers`: one grammar from random weights, with numbers as words and with numbers in digits.
+* `grammars`: the recipe of `nano-think` (drills, 3-number and 4-number chains) with its chains in each of the three grammars.
+* `numbers`: 4-number chains alone, from random weights, with numbers as words and with numbers in digits.
 
 `o1lib train comparisons` redoes them; what is finished is kept, so a stopped comparison goes on.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from o1lib.lab.evaluate import evaluate
 from o1lib.lab.paths import data_dir, outputs_dir
 from o1lib.lab.runlog import RunLog
-from o1lib.policy.checkpoints import load
-from o1lib.policy.corpus import Mixture, think_part
+from o1lib.policy.checkpoints import RECIPES, load
+from o1lib.policy.corpus import Mixture, think_part, think_parts
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy
 from o1lib.policy.tokenizer import build_tokenizer
@@ -35,27 +35,36 @@ class Arm:
     name: str
     grammar: str = "fan"
     digits: bool = False
-    parent: str | None = None  # None: random weights
-    tokens: int = 3_000_000
+    recipe: str | None = (
+        None  # whose parent, mixture and settings; None: chains alone, random weights
+    )
+    tokens: int = 4_000_000
 
 
 ARMS = (
-    Arm("grammars", "fan", parent="nano-base"),
-    Arm("grammars", "blocks", "blocks", parent="nano-base"),
-    Arm("grammars", "dfs", "dfs", parent="nano-base"),
-    Arm("numbers", "words", tokens=4_000_000),
-    Arm("numbers", "digits", digits=True, tokens=4_000_000),
+    Arm("grammars", "fan", recipe="nano-think"),
+    Arm("grammars", "blocks", "blocks", recipe="nano-think"),
+    Arm("grammars", "dfs", "dfs", recipe="nano-think"),
+    Arm("numbers", "words"),
+    Arm("numbers", "digits", digits=True),
 )
 
 
 def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dict]]:
     """Train and judge one arm; returns the rows of the success table and of the loss curves."""
-    tokenizer = build_tokenizer(digits=arm.digits)
-    model = load(arm.parent)[0] if arm.parent else build_model("nano", seed, tokenizer)
-    mixture = Mixture({"think": (1.0, think_part(4, Style(arm.grammar)))}, tokenizer, seed)
-    folder = outputs_dir() / "runs" / f"{arm.comparison}-{arm.name}-{arm.tokens}-{seed}"
-    config = TrainConfig(arm.tokens, 1024, 1024, lr=2e-3)
-    log = train(model, mixture, config, folder, label=f"{arm.comparison} {arm.name} {seed}")
+    tokenizer, style = build_tokenizer(digits=arm.digits), Style(arm.grammar)
+    if arm.recipe:
+        model, config = load(RECIPES[arm.recipe].parent)[0], RECIPES[arm.recipe].config
+        parts = think_parts(3, style)
+    else:
+        model, config = (
+            build_model("nano", seed, tokenizer),
+            TrainConfig(arm.tokens, 1024, 1024, lr=2e-3),
+        )
+        parts = {"think": (1.0, think_part(4, style))}
+    folder = outputs_dir() / "runs" / f"{arm.comparison}-{arm.name}-{config.tokens}-{seed}"
+    label = f"{arm.comparison} {arm.name} {seed}"
+    log = train(model, Mixture(parts, tokenizer, seed), config, folder, label=label)
     key = {"comparison": arm.comparison, "name": arm.name, "seed": seed}
     table, task = [], Countdown(4)
     for split in ("val_inputs", "val_targets"):

@@ -7,7 +7,7 @@ first, so `(4+6)*2` reads like `( 4 + 6 ) * 2`. A word outside the vocabulary be
 
 Numbers as words make the equality test of a chain ("is this value among those?") a comparison of
 two tokens; with `digits=True` all numbers are spelled, which the comparison in notebook 01, section
-3, shows to be learned far more slowly.
+3, shows to be learned more slowly.
 """
 
 from __future__ import annotations
