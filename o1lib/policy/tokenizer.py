@@ -81,7 +81,6 @@ def build_tokenizer(digits: bool = False) -> PreTrainedTokenizerFast:
         additional_special_tokens=["<user>", "<assistant>"],
         padding_side="left",
         clean_up_tokenization_spaces=False,
-        model_max_length=2048,
     )
     fast.chat_template = (
         "{{ bos_token }}{% for message in messages %}<{{ message['role'] }}> {{ message['content'] }}"
