@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def run_notebooks(
         page, _ = HTMLExporter().from_filename(str(target))
         target.with_suffix(".html").write_text(page, encoding="utf-8")
         if in_place and error is None:
-            shutil.copy(target, path)
+            path.write_text(json.dumps(_cleaned(notebook), indent=1, ensure_ascii=False) + "\n")
             _save_picture(notebook)
     _write_index(out, scale, summary, table)
     _print(table, summary)
@@ -92,6 +91,20 @@ def _print(table, summary) -> None:
         print(
             f"{'ok    ' if ok else 'FAILED'} {path.stem} in {seconds:.0f} s{': ' + error if error else ''}"
         )
+
+
+def _cleaned(notebook: dict) -> dict:
+    """An executed notebook without what papermill added to it."""
+    cells = [
+        cell
+        for cell in notebook["cells"]
+        if "injected-parameters" not in cell["metadata"].get("tags", [])
+    ]
+    for cell in cells:
+        for name in ("papermill", "execution"):
+            cell["metadata"].pop(name, None)
+    metadata = {k: v for k, v in notebook["metadata"].items() if k != "papermill"}
+    return notebook | {"cells": cells, "metadata": metadata}
 
 
 def _save_picture(notebook: dict) -> None:
