@@ -53,8 +53,6 @@ class Style:
             Gaussian noise); otherwise random.
         slip: probability that a list of values contains a planted slip, which is noticed and mended
             (self-correction).
-        order_seed_only: (never set by users) the order is drawn from the chain's own random
-            numbers.
     """
 
     grammar: str = "fan"
