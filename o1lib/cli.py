@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+SEARCHES = ("greedy", "sample", "majority", "best_of_n", "depth_first", "beam", "mcts")
 SCALES = click.Choice(["ci", "laptop", "gpu"])
 
 
@@ -70,29 +71,56 @@ def run(
     help="JSON lines, a CSV with a Puzzles column, or a split such as game24 or val_targets:3.",
 )
 @click.option("--checkpoint", default="think", help="Name or folder.")
-@click.option("--instruction", type=click.Choice(["think", "solve", "answer"]), default="think")
-@click.option("--search", type=click.Choice(["greedy", "sample", "best_of_n"]), default="greedy")
+@click.option(
+    "--instruction",
+    type=click.Choice(["think", "solve", "answer"]),
+    default=None,
+    help="By default think; solve for searches over steps.",
+)
+@click.option("--search", type=click.Choice(SEARCHES), default="greedy")
 @click.option(
     "--select",
     type=click.Choice(["model", "checker"]),
     default="model",
-    help="How best_of_n chooses.",
+    help="How best_of_n, beam and mcts choose.",
 )
 @click.option(
-    "--n", type=click.IntRange(1, 4096), default=16, help="Chains per puzzle (sample, best_of_n)."
+    "--guidance",
+    default=None,
+    help="Values of partial solutions for beam and mcts: oracle, or a value model (value, nano-value, a folder).",
+)
+@click.option(
+    "--n",
+    type=click.IntRange(1, 4096),
+    default=16,
+    help="Samples per puzzle, width of the beam, or simulations.",
 )
 @click.option(
     "--budget", type=click.IntRange(1), default=None, help="Generated tokens per puzzle at most."
 )
+@click.option("--budget-scored", type=click.IntRange(0), default=None, help="Scored tokens at most.")
+@click.option("--budget-checks", type=click.IntRange(0), default=None, help="Checker calls at most.")
 @click.option("--max-new-tokens", type=click.IntRange(1, 1100), default=512)
 @click.option("--temperature", type=click.FloatRange(0, 100), default=1.0)
 @click.option("--seed", type=int, default=0)
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Report file (JSON).")
-def evaluate(puzzles: str, checkpoint: str, out: Path | None, **options) -> None:
+def evaluate(
+    puzzles: str,
+    checkpoint: str,
+    out: Path | None,
+    guidance: str | None,
+    budget: int | None,
+    budget_scored: int | None,
+    budget_checks: int | None,
+    **options,
+) -> None:
     """Let a checkpoint solve puzzles and check every answer strictly."""
-    from o1lib.lab.evaluate import evaluate as run_evaluation
-    from o1lib.lab.evaluate import read_puzzles
     from o1lib.policy.policy import Policy
+    from o1lib.reward.guidance import OracleGuidance
+    from o1lib.reward.process import ValueModel
+    from o1lib.search.core import Budget
+    from o1lib.search.evaluate import evaluate as run_evaluation
+    from o1lib.search.evaluate import read_puzzles
 
     problems = read_puzzles(puzzles)
     if out:
@@ -103,6 +131,11 @@ def evaluate(puzzles: str, checkpoint: str, out: Path | None, **options) -> None
         kept = out.with_name(out.name + ".partial.jsonl")
         kept.write_text("")
     policy = Policy.load(checkpoint)
+    options["budget"] = Budget(budget, budget_scored, budget_checks)
+    if guidance:
+        options["guidance"] = (
+            OracleGuidance() if guidance == "oracle" else ValueModel.load(guidance)
+        )
 
     def keep(result: dict) -> None:
         if out:
@@ -111,14 +144,16 @@ def evaluate(puzzles: str, checkpoint: str, out: Path | None, **options) -> None
 
     report = run_evaluation(policy, problems, on_result=keep, **options)
     report["settings"] |= {"checkpoint": checkpoint, "puzzles": Path(puzzles).name}
+    report["settings"]["guidance"] = guidance
     if out:
         partial = out.with_name(out.name + ".part")
         partial.write_text(json.dumps(report, indent=1) + "\n")
         os.replace(partial, out)
         kept.unlink()
-    mean = report["tokens"] / report["n"]
+    each = {name: report[name] / report["n"] for name in ("tokens", "scored", "checks")}
+    spent = ", ".join(f"{value:.0f} {name}" for name, value in each.items() if value)
     click.echo(
-        f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), {mean:.0f} tokens a puzzle, {report['seconds']:.1f} s"
+        f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), {spent} a puzzle, {report['seconds']:.1f} s"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from o1lib.cli import main
-from o1lib.lab.evaluate import evaluate, read_puzzles
+from o1lib.search.evaluate import evaluate, read_puzzles
 from o1lib.policy import checkpoints
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy, Sample
@@ -65,15 +65,13 @@ def test_reports_count_what_happened():
 
 
 def test_budget_is_kept():
-    policy = Scripted(PROBLEMS)
-    report = evaluate(
-        policy, PROBLEMS, search="best_of_n", n=16, budget=1100, max_new_tokens=512, progress=False
-    )
-    assert report["settings"]["n"] == 2
-    report = evaluate(
-        policy, PROBLEMS, search="best_of_n", n=16, budget=100, max_new_tokens=512, progress=False
-    )
-    assert (report["settings"]["n"], report["settings"]["max_new_tokens"]) == (1, 100)
+    policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
+    for budget in (1, 7, 30):
+        report = evaluate(
+            policy, PROBLEMS[:4], search="best_of_n", n=16, budget=budget, max_new_tokens=9, progress=False
+        )
+        assert all(0 < r["tokens"] <= budget for r in report["results"])
+        assert report["settings"]["budget"]["generated"] == budget
 
 
 @pytest.mark.parametrize(
@@ -257,5 +255,5 @@ def test_a_killed_evaluation_keeps_its_results(tiny, monkeypatch):
     assert done.exit_code != 0
     assert not out.exists()
     kept = (tiny / "killed.json.partial.jsonl").read_text().splitlines()
-    assert len(kept) == calls[0] == 512
+    assert len(kept) == calls[0] == 256
     assert json.loads(kept[0])["numbers"] == [4, 6, 8]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from o1lib.lab import machine
-from o1lib.lab.evaluate import evaluate
 from o1lib.lab.paths import data_dir, file_hash, outputs_dir
 from o1lib.policy.corpus import Mixture, base_parts, think_parts
 from o1lib.policy.model import SIZES, build_model
@@ -73,13 +71,15 @@ def find(name: str | Path) -> Path:
     )
 
 
-def load(name: str | Path, device: str = "cpu") -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """The model (float32, evaluation mode) and tokenizer of a checkpoint. Raises `ValueError` when
-    it cannot be read.
+def load(
+    name: str | Path, device: str = "cpu", kind=AutoModelForCausalLM
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    """The model (float32, evaluation mode; a class of transformers by `kind`) and tokenizer of a
+    checkpoint. Raises `ValueError` when it cannot be read.
     """
     folder = find(name)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = kind.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,
@@ -144,7 +144,6 @@ def make(
         parent = find(recipe.parent)
         model, parent_hash = load(parent, device)[0], file_hash(parent / "model.safetensors")
     run_dir = Path(run_dir or outputs_dir() / "runs" / name)
-    time.monotonic()
     log = train(
         model,
         Mixture(recipe.parts(), build_tokenizer(), recipe.seed),
@@ -184,9 +183,19 @@ def scores(model: LlamaForCausalLM, n_numbers: int, n: int = 500) -> dict[str, f
     from o1lib.policy.policy import Policy  # a policy loads checkpoints, so it is imported late
 
     task, policy = Countdown(n_numbers), Policy(model, build_tokenizer())
-    return {
-        f"{split}, {n_numbers} numbers": round(
-            evaluate(policy, task.problems(split, n), task=task)["accuracy"], 4
-        )
-        for split in ("val_inputs", "val_targets")
-    }
+    found = {}
+    for split in ("val_inputs", "val_targets"):
+        results = greedy_results(policy, task, task.problems(split, n))
+        right = sum(correct for correct, _ in results)
+        found[f"{split}, {n_numbers} numbers"] = round(right / len(results), 4)
+    return found
+
+
+def greedy_results(policy, task, problems, max_new_tokens: int = 512) -> list[tuple[bool, int]]:
+    """(right, tokens) of one greedy chain for every problem."""
+    prompts = [task.prompt(problem) for problem in problems]
+    groups = policy.sample(prompts, temperature=0.0, max_new_tokens=max_new_tokens)
+    return [
+        (task.verify(problem, chain.text).correct, len(chain.token_ids))
+        for problem, [chain] in zip(problems, groups, strict=True)
+    ]

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from o1lib.lab.evaluate import evaluate
 from o1lib.lab.paths import data_dir, outputs_dir
 from o1lib.lab.runlog import RunLog
-from o1lib.policy.checkpoints import RECIPES, load
+from o1lib.policy.checkpoints import RECIPES, greedy_results, load
 from o1lib.policy.corpus import Mixture, think_part, think_parts
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy
@@ -70,11 +69,9 @@ def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dic
     for split in ("val_inputs", "val_targets"):
         # A chain counts at a cut-off when it is right and has at most that many tokens.
         problems = task.problems(split, n)
-        results = evaluate(Policy(model, tokenizer), problems, max_new_tokens=CUTOFFS[-1])[
-            "results"
-        ]
+        results = greedy_results(Policy(model, tokenizer), task, problems, CUTOFFS[-1])
         for cutoff in CUTOFFS:
-            right = sum(r["correct"] and r["tokens"] <= cutoff for r in results)
+            right = sum(correct and tokens <= cutoff for correct, tokens in results)
             table.append(
                 key | {"split": split, "cutoff": cutoff, "n": len(results), "correct": right}
             )

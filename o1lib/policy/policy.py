@@ -20,6 +20,7 @@ from o1lib.policy.tokenizer import encode_prompt
 MAX_ROWS = (
     512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded
 )
+MAX_SCORED = 1024  # continuations scored at once
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,6 @@ class Policy:
         eos = self.tokenizer.eos_token_id
         return self.tokenizer.decode([t for t in token_ids if t != eos])
 
-    @torch.inference_mode()
     def logprobs(
         self, prompts: list[str], responses: list[list[int]], max_tokens: int = 16_384
     ) -> list[torch.Tensor]:
@@ -171,6 +171,11 @@ class Policy:
             max_tokens: tokens per forward pass (memory).
         """
         rows = [(self.encode(p), list(r)) for p, r in zip(prompts, responses, strict=True)]
+        return self._forward_logprobs(rows, max_tokens)
+
+    @torch.inference_mode()
+    def _forward_logprobs(self, rows, max_tokens: int) -> list[torch.Tensor]:
+        """Log-probabilities of the tokens of (context, continuation) rows."""
         order = sorted(range(len(rows)), key=lambda i: -len(rows[i][0]) - len(rows[i][1]))
         device = next(self.model.parameters()).device
         results: list = [None] * len(rows)
@@ -190,4 +195,26 @@ class Policy:
             for row, i in enumerate(turn):
                 first = len(rows[i][0]) - 1
                 results[i] = chosen[row, first : first + len(rows[i][1])]
+        return results
+
+    def continuation_logprobs(
+        self, contexts: list[list[int]], continuations: list[list[list[int]]]
+    ) -> list[list[float]]:
+        """The log-probability (nats, summed over its tokens) of every continuation of every context (token ids)."""
+        if self.sampler is None:
+            flat = [(c, x) for c, group in zip(contexts, continuations, strict=True) for x in group]
+            sums = iter([float(v.sum()) for v in self._forward_logprobs(flat, 16_384)])
+            return [[next(sums) for _ in group] for group in continuations]
+        results: list = [None] * len(contexts)
+        order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
+        while order:  # contexts of like length together, so many at a time as memory stays bounded
+            turn, size = [], 0
+            while order and (not turn or size < MAX_SCORED):
+                turn.append(order.pop())
+                size += len(continuations[turn[-1]])
+            found = self.sampler.score(
+                [contexts[i] for i in turn], [continuations[i] for i in turn]
+            )
+            for i, group in zip(turn, found, strict=True):
+                results[i] = [float(v.sum()) for v in group]
         return results

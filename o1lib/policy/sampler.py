@@ -248,9 +248,50 @@ class LlamaSampler:
             hidden = self._forward(token[:, None], positions, cache, slot, bias[..., :read])[:, 0]
         return collect(tokens_out, logprobs_out, lengths, finished, n)
 
-    def _prefill(self, prompts, longest: int, n: int, most: int):
+    @torch.inference_mode()
+    def score(
+        self, contexts: list[list[int]], continuations: list[list[list[int]]]
+    ) -> list[list[torch.Tensor]]:
+        """Log-probabilities (nats, float32) of the tokens of several continuations of each context, which is computed once.
+
+        Raises `ValueError` for an empty context or continuation, or one that does not fit.
+        """
+        rows = [row for group in continuations for row in group]
+        if not rows:
+            return [[] for _ in continuations]
+        width, longest = max(map(len, rows)), max(map(len, contexts))
+        if not all(contexts) or not all(rows) or longest + width > self.limit:
+            raise ValueError(
+                f"contexts and continuations must be nonempty and fit {self.limit} tokens"
+            )
+        counts = [len(group) for group in continuations]
+        hidden, cache, pads = self._prefill(contexts, longest, counts, longest + width)
+        owner = torch.arange(len(contexts), device=self.device).repeat_interleave(
+            torch.tensor(counts, device=self.device)
+        )
+        if cache[0][1].shape[1] < longest + width:
+            every = torch.arange(len(rows), device=self.device)
+            cache = [self._moved(pair, every, longest, longest + width) for pair in cache]
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self.device)
+        places = torch.arange(cache[0][1].shape[1], device=self.device)
+        steps = torch.arange(width, device=self.device)
+        pads = pads[owner]
+        unseen = (places[None, None] < pads[:, None, None]) | (
+            places[None, None] > longest + steps[None, :, None]
+        )
+        bias = torch.zeros(unseen.shape, dtype=self.cache_dtype, device=self.device)
+        bias = bias.masked_fill_(unseen, -1e9)[:, None]
+        positions = (longest - pads)[:, None] + steps
+        after = self._forward(ids, positions.clamp_(max=self.limit - 1), cache, longest, bias)
+        states = torch.cat((hidden[owner][:, None], after[:, :-1]), 1)
+        chosen = self._logits(states).log_softmax(-1).gather(-1, ids[:, :, None])[..., 0].cpu()
+        values = [chosen[i, : len(row)] for i, row in enumerate(rows)]
+        ends = torch.tensor(counts).cumsum(0).tolist()
+        return [values[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+    def _prefill(self, prompts, longest: int, n, most: int):
         """Prompts, padded on the left, computed once each; their keys and values copied to the n
-        rows of their group.
+        rows of their group (n: one number, or one per prompt).
         """
         pads = torch.tensor([longest - len(p) for p in prompts], device=self.device)
         ids = torch.tensor(
@@ -265,7 +306,8 @@ class LlamaSampler:
             hidden_from.shape, dtype=self.cache_dtype, device=self.device
         ).masked_fill_(hidden_from, -1e9)
         x = self._forward(ids, (places[None, :] - pads[:, None]).clamp_(min=0), cache, 0, bias)
-        groups = torch.arange(len(prompts), device=self.device).repeat_interleave(n)
+        repeats = torch.as_tensor(n, device=self.device)
+        groups = torch.arange(len(prompts), device=self.device).repeat_interleave(repeats)
         slots = min(most, -(-(longest + 64) // READ_MULTIPLE) * READ_MULTIPLE)
         return x[:, -1], [self._moved(pair, groups, longest, slots) for pair in cache], pads
 

@@ -27,7 +27,8 @@ Used in notebook 01, section 3.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -111,6 +112,7 @@ class _Writer:
     def __init__(self, problem: Problem, rng: random.Random, style: Style):
         self.problem, self.goal, self.rng, self.style = problem, problem.target, rng, style
         self.pieces: list[Piece] = []
+        self.order: list[tuple[int, ...]] = []  # what to try first
         self.solved: list[tuple[int, str, int, int]] | None = None
 
     def say(self, text: str, counted: bool = True) -> None:
@@ -142,7 +144,7 @@ class _Writer:
             return hit is not None
         choices = pairs(numbers)
         self.rng.shuffle(choices)
-        for (x, y), (kept,) in choices:
+        for (x, y), (kept,) in self.first(choices, lambda item: item[1]):
             wanted = values(self.goal, kept)
             self.say(f"keep {kept} want {words(wanted)} :")
             hit = self.get(x, y, wanted)
@@ -151,6 +153,11 @@ class _Writer:
                 return True
         self.say("dead")
         return False
+
+    def first(self, choices: list, key) -> list:
+        """The choices in the order asked for, those not asked for behind."""
+        asked = [choice for want in self.order for choice in choices if key(choice) == want]
+        return asked + [choice for choice in choices if choice not in asked]
 
     def promising(self, items: list, rests) -> list:
         """Order alternatives: at random, or the noisy oracle's (one for alive, plus noise of the
@@ -197,7 +204,7 @@ class _Writer:
     def run_fan(self) -> None:
         joined = set()
         choices = self.promising(pairs(self.problem.numbers), self._fan_states)
-        for (a, b), (c, d) in choices:
+        for (a, b), (c, d) in self.first(choices, lambda item: item[0]):
             results = values(a, b)
             self.say(f"try {a} {b} get {words(results)} rest {c} {d} for {self.goal}")
             for kept, other in ((c, d), (d, c)) if c != d else ((c, d),):
@@ -234,16 +241,23 @@ class _Writer:
         return [tuple(sorted((*rest, value))) for value in values(a, b)]
 
 
-def think(problem: Problem, rng: random.Random, style: Style = Style()) -> list[Piece] | None:
+def think(
+    problem: Problem,
+    rng: random.Random,
+    style: Style = Style(),
+    order: Sequence[tuple[int, ...]] = (),
+) -> list[Piece] | None:
     """A long chain for a problem of 2 to 4 numbers: `<think> ... </think> <answer> ... </answer>`
     as pieces.
 
-    Returns None when the grammar cannot reach the goal (unsolvable, or only through zero, fractions
+    `order` names what to try first: pairs `(a, b)` of a four-number problem (grammar `fan`), the number
+    kept for last `(k,)` of a three-number one. Returns None when the grammar cannot reach the goal (unsolvable, or only through zero, fractions
     or huge values).
     """
     if not 2 <= len(problem.numbers) <= 4:
         raise ValueError(f"chains are written for 2 to 4 numbers, got {len(problem.numbers)}")
     writer = _Writer(problem, rng, style)
+    writer.order = list(dict.fromkeys(order))
     writer.say(f"<think> use {words(problem.numbers)} for {problem.target}")
     if len(problem.numbers) < 4:
         writer.blocks(problem.numbers, [])
@@ -253,6 +267,17 @@ def think(problem: Problem, rng: random.Random, style: Style = Style()) -> list[
         return None
     writer.say(conclusion(problem, writer.solved))
     return writer.pieces
+
+
+def corrected(problem: Problem, chain: str, rng: random.Random) -> list[Piece] | None:
+    """A failed chain as it should have been: the same tries in the same order, without its mistakes.
+
+    It agrees with the chain up to the chain's first mistake (grammar `fan`). None as for `think`.
+    """
+    found = re.findall(r"(?<!\S)(?:try ([0-9]{1,9}) ([0-9]{1,9})|keep ([0-9]{1,9}))(?!\S)", chain)
+    four = len(problem.numbers) == 4
+    order = [(int(a), int(b)) for a, b, _ in found if a] if four else [(int(k),) for *_, k in found if k]
+    return think(problem, rng, Style(slip=0.0), order)
 
 
 def conclusion(problem: Problem, steps: list[tuple[int, str, int, int]]) -> str:

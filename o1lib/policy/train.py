@@ -13,23 +13,21 @@ Used in notebook 01, section 4.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from o1lib.lab.machine import fast_bf16
 from o1lib.lab.runlog import RunLog
+from o1lib.lab.state import load_state, save_state
 from o1lib.policy import attention
 from o1lib.policy.corpus import Mixture
 
@@ -76,19 +74,29 @@ LENGTH_MULTIPLE = 32
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
 
+def like_lengths(lengths: list[int], limit: int) -> Iterator[tuple[list[int], int]]:
+    """Indices of rows of like length, longest first, with the length to pad them to: at most `limit` tokens together."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    while order:
+        rows = [order.pop()]
+        longest = -(-(lengths[rows[0]] - 1) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE + 1
+        while order and (len(rows) + 1) * longest <= limit:
+            rows.append(order.pop())
+        yield rows, longest
+
+
+def padded(rows: list[list], length: int, fill) -> torch.Tensor:
+    """Rows padded on the right, shape (rows, length)."""
+    return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
+
+
 def micro_batches(documents, limit: int, pad: int):
-    """Documents of like length, padded on the right: tensors (ids, counted) of shape (rows,
-    length).
-    """
-    documents = sorted(documents, key=lambda document: len(document[0]))
-    while documents:
-        rows = [documents.pop()]
-        longest = -(-(len(rows[0][0]) - 1) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE + 1
-        while documents and (len(rows) + 1) * longest <= limit:
-            rows.append(documents.pop())
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row, _ in rows])
-        counted = torch.tensor([mask + [False] * (longest - len(mask)) for _, mask in rows])
-        yield ids, counted
+    """Documents of like length, padded: tensors (ids, counted) of shape (rows, length)."""
+    for rows, length in like_lengths([len(ids) for ids, _ in documents], limit):
+        yield (
+            padded([documents[i][0] for i in rows], length, pad),
+            padded([documents[i][1] for i in rows], length, False),
+        )
 
 
 def token_losses(model: PreTrainedModel, ids: torch.Tensor, bf16: bool) -> torch.Tensor:
@@ -102,14 +110,15 @@ def token_losses(model: PreTrainedModel, ids: torch.Tensor, bf16: bool) -> torch
     )
 
 
-def make_optimizer(model: PreTrainedModel, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(model, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """AdamW with decay on matrices only."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": matrices, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), fused=True)
 
 
 def train(
@@ -147,10 +156,14 @@ def train(
     run_dir.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     bf16 = fast_bf16(device.type) if bf16 is None else bf16
-    optimizer = make_optimizer(model, config)
+    optimizer = make_optimizer(model, config.lr, config.weight_decay)
     kinds = token_kinds(mixture.tokenizer).to(device)
     pad = mixture.tokenizer.pad_token_id
-    step, tokens = load_state(run_dir, model, optimizer, mixture, config)
+    settings = {"config": asdict(config), "seed": mixture.seed, "parts": list(mixture.parts)}
+    position = load_state(run_dir, model, optimizer, settings)
+    step, tokens = 0, 0
+    if position:
+        step, tokens, mixture.state = position["step"], position["tokens"], position["mixture"]
     log = RunLog(run_dir / "log.csv", keep=lambda row: int(row["step"]) <= step)
     model.train()
     model.set_attn_implementation(attention.NAME if device.type == "cpu" else "sdpa")
@@ -163,6 +176,11 @@ def train(
         mininterval=2,
         leave=False,
     )
+
+    def save():
+        position = {"step": step, "tokens": tokens, "mixture": mixture.state}
+        save_state(run_dir, model, optimizer, settings, position)
+
     last_save, started = time.monotonic(), step
     while tokens < config.tokens and (stop_after is None or step - started < stop_after):
         begun = time.monotonic()
@@ -206,10 +224,10 @@ def train(
             model.train()
         log.write(row)
         if time.monotonic() - last_save > 60 * save_minutes:
-            save_state(run_dir, model, optimizer, mixture, config, step, tokens)
+            save()
             last_save = time.monotonic()
     bar.close()
-    save_state(run_dir, model, optimizer, mixture, config, step, tokens)
+    save()
     log.close()
     model.set_attn_implementation("sdpa")
     model.eval()
@@ -230,79 +248,3 @@ def token_kinds(tokenizer) -> torch.Tensor:
         elif bare in KINDS:
             kinds[index] = KINDS.index(bare)
     return kinds
-
-
-# --- saving and resuming
-
-
-def _named_state(model, optimizer) -> dict[str, torch.Tensor]:
-    names = {p: n for n, p in model.named_parameters()}
-    tensors = {f"model.{n}": p.detach() for n, p in model.named_parameters()}
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            for key, value in optimizer.state.get(p, {}).items():
-                tensors[f"optimizer.{names[p]}.{key}"] = value
-    return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-
-
-def save_state(
-    run_dir: Path, model, optimizer, mixture: Mixture, config: TrainConfig, step: int, tokens: int
-) -> None:
-    """Write weights, optimizer and position as one safetensors file, replaced atomically."""
-    position = {
-        "config": asdict(config),
-        "seed": mixture.seed,
-        "mixture": mixture.state,
-        "step": step,
-        "tokens": tokens,
-    }
-    partial = run_dir / "state.safetensors.part"
-    save_file(_named_state(model, optimizer), partial, metadata={"position": json.dumps(position)})
-    os.replace(partial, run_dir / "state.safetensors")
-
-
-def load_state(
-    run_dir: Path, model, optimizer, mixture: Mixture, config: TrainConfig
-) -> tuple[int, int]:
-    """Restore a saved run in place; returns (updates, tokens) done, (0, 0) when there is nothing to
-    restore.
-    """
-    path = run_dir / "state.safetensors"
-    if not path.exists():
-        return 0, 0
-    try:
-        with safe_open(path, "pt") as file:
-            position = json.loads(file.metadata()["position"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}); delete it to start this run again"
-        ) from error
-    if (
-        position["config"] != asdict(config)
-        or position["seed"] != mixture.seed
-        or set(position["mixture"]) != set(mixture.parts)
-    ):
-        raise ValueError(
-            f"{path} belongs to another configuration; delete it or choose another folder"
-        )
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if f"model.{name}" not in tensors or tensors[f"model.{name}"].shape != p.shape:
-                raise ValueError(
-                    f"{path} belongs to another model; delete it or choose another folder"
-                )
-            p.copy_(tensors[f"model.{name}"])
-    for name, p in model.named_parameters():
-        prefix = f"optimizer.{name}."
-        found = {
-            key.removeprefix(prefix): value
-            for key, value in tensors.items()
-            if key.startswith(prefix)
-        }
-        if found:
-            optimizer.state[p] = {
-                key: value.to(p.device) if value.ndim else value for key, value in found.items()
-            }
-    mixture.state = position["mixture"]
-    return position["step"], position["tokens"]

@@ -1,0 +1,207 @@
+"""A process reward model: a value head on the policy's backbone, trained from Monte-Carlo rollouts.
+
+Nobody labels steps by hand: from every partial solution the policy goes on several times, and the share that ends right
+is the label (Math-Shepherd, Wang et al. 2023, arXiv 2312.08935, soft estimation). What is learned is thus the
+*value* of a step under this policy, which is neither whether the step is valid nor whether the state is alive.
+
+The network is transformers' `LlamaForTokenClassification` with one label, so a checkpoint loads with `from_pretrained`.
+
+Used in notebook 02, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+from tqdm.auto import tqdm
+from transformers import LlamaForTokenClassification
+
+from o1lib.policy import attention, checkpoints
+from o1lib.policy.policy import Policy
+from o1lib.policy.space import Node, Space
+from o1lib.policy.tokenizer import encode_prompt
+from o1lib.policy.train import like_lengths, make_optimizer, padded
+from o1lib.tasks.base import refuse_held_out
+
+
+@dataclass(frozen=True)
+class Label:
+    """A partial solution with the share of `n` rollouts from it that ended right."""
+
+    space: Space
+    node: Node
+    value: float
+    n: int
+
+
+def partial_solutions(
+    policy: Policy, task, problems: Sequence, n: int = 4, seed: int = 0, instruction: str = "solve"
+) -> list[tuple[Space, Node]]:
+    """Every distinct partial solution that `n` sampled responses to each problem go through, as far as they are legal."""
+    spaces = [Space(task, problem, instruction) for problem in problems]
+    groups = policy.sample([s.prompt for s in spaces], n, seed=seed)
+    found = {}
+    for space, group in zip(spaces, groups, strict=True):
+        for sample in group:
+            for node in space.read(sample.text):
+                found[node] = space
+    return [(space, node) for node, space in found.items()]
+
+
+def rollout_values(
+    policy: Policy, nodes: Sequence[tuple[Space, Node]], n: int = 8, seed: int = 0
+) -> list[Label]:
+    """The Monte-Carlo value of each partial solution: `n` rollouts, checked. Its standard error is sqrt(v (1 - v) / n)."""
+    if n < 1:
+        raise ValueError(f"need at least one rollout, got {n}")
+    groups = policy.sample(
+        [space.prompt for space, _ in nodes],
+        n,
+        seed=seed,
+        prefixes=[space.prefix(node) for space, node in nodes],
+    )
+    labels = []
+    for (space, node), group in zip(nodes, groups, strict=True):
+        right = sum(bool(space.task.verify(space.problem, s.text)) for s in group)
+        labels.append(Label(space, node, right / n, n))
+    return labels
+
+
+class ValueModel:
+    """Values of partial solutions in (0, 1): a process reward, and a guidance for search.
+
+    Args:
+        model: a token classifier with one label.
+        tokenizer: the policy's.
+    """
+
+    def __init__(self, model: LlamaForTokenClassification, tokenizer):
+        self.model, self.tokenizer = model.eval(), tokenizer
+
+    @classmethod
+    def from_policy(cls, policy: Policy, seed: int = 0) -> ValueModel:
+        """A fresh head on a copy of the policy's backbone."""
+        config = type(policy.model.config)(**policy.model.config.to_dict() | {"id2label": {0: "value"}, "label2id": {"value": 0}})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = LlamaForTokenClassification(config)
+        model.model.load_state_dict(policy.model.model.state_dict())
+        torch.nn.init.zeros_(model.score.weight)
+        return cls(model.to(next(policy.model.parameters()).device), policy.tokenizer)
+
+    @classmethod
+    def load(cls, name: str | Path) -> ValueModel:
+        """A value model from a checkpoint's name or folder. Raises `ValueError` as `Policy.load` does."""
+        return cls(*checkpoints.load(name, kind=LlamaForTokenClassification))
+
+    def encode(self, space: Space, node: Node) -> list[int]:
+        return encode_prompt(self.tokenizer, space.prompt, space.prefix(node))
+
+    def scored_tokens(self, space: Space, node: Node) -> int:
+        """The tokens of the prefix (the prompt is not counted)."""
+        return len(self.tokenizer.encode(space.prefix(node), add_special_tokens=False))
+
+    @torch.inference_mode()
+    def values(
+        self, spaces: Sequence[Space], nodes: Sequence[Node], max_tokens: int = 16_384
+    ) -> list[float]:
+        """The value of each partial solution, read at its last token."""
+        rows = [self.encode(s, n) for s, n in zip(spaces, nodes, strict=True)]
+        results = [0.0] * len(rows)
+        device = next(self.model.parameters()).device
+        for chosen, length in like_lengths([len(r) for r in rows], max_tokens):
+            ids = padded([rows[i] for i in chosen], length, 0).to(device)
+            logits = self.model(input_ids=ids, use_cache=False).logits[..., 0].float()
+            for row, i in enumerate(chosen):
+                results[i] = float(logits[row, len(rows[i]) - 1].sigmoid())
+        return results
+
+
+def train_value(
+    value: ValueModel,
+    labels: Sequence[Label],
+    *,
+    epochs: int = 2,
+    lr: float = 5e-4,
+    batch_tokens: int = 2048,
+    clip_norm: float = 1.0,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[float]:
+    """Fit the head and its backbone to soft labels by binary cross-entropy; returns the loss of every update (nats).
+
+    Labels on one chain are learned from together: one row of tokens, a target at the end of each step. Raises `ValueError`
+    for no labels, for one that is not in [0, 1], and for a problem with a held-out goal.
+    """
+    rows = _rows(value, labels)
+    rng, losses = random.Random(seed), []
+    model = value.model
+    device = next(model.parameters()).device
+    optimizer = make_optimizer(model, lr)
+    if device.type == "cpu":
+        model.set_attn_implementation(attention.NAME)
+    total = epochs * sum(len(ids) for ids, _ in rows)
+    bar = tqdm(total=total, unit="tok", unit_scale=True, desc="value", disable=not progress, leave=False)
+    seen = 0
+    for _ in range(epochs):
+        order = rows[:]
+        rng.shuffle(order)
+        while order:
+            part, size = [], 0
+            while order and size < batch_tokens:
+                part.append(order.pop())
+                size += len(part[-1][0])
+            count, loss_sum = sum(len(targets) for _, targets in part), 0.0
+            for chosen, length in like_lengths([len(ids) for ids, _ in part], batch_tokens):
+                some = [part[i] for i in chosen]
+                ids = padded([ids for ids, _ in some], length, 0).to(device)
+                places = [(r, at) for r, (_, targets) in enumerate(some) for at in targets]
+                wanted = torch.tensor([v for _, targets in some for v in targets.values()])
+                logits = model(input_ids=ids, use_cache=False).logits[..., 0].float()
+                r, at = torch.tensor(places).T
+                loss = binary_cross_entropy_with_logits(
+                    logits[r, at], wanted.to(logits), reduction="sum"
+                )
+                (loss / count).backward()
+                loss_sum += float(loss.detach())
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            progress = seen / total
+            for group in optimizer.param_groups:  # a short warm-up, then linear to zero
+                group["lr"] = lr * min(1.0, (progress + 0.01) / 0.05) * (1 - progress)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(loss_sum / count)
+            seen += size
+            bar.update(size)
+    bar.close()
+    model.set_attn_implementation("sdpa")
+    return losses
+
+
+def _rows(value: ValueModel, labels: Sequence[Label]) -> list[tuple[list[int], dict[int, float]]]:
+    """Labels joined by chain: token ids, and position -> target. A node that is a beginning of a longer one shares its row."""
+    if not labels:
+        raise ValueError("there are no labels to train on")
+    by_ids: dict[tuple[int, ...], float] = {}
+    for label in labels:
+        if hasattr(label.space.problem, "target"):
+            refuse_held_out(label.space.problem.target)
+        if not 0 <= label.value <= 1:
+            raise ValueError(f"a label must be in [0, 1], got {label.value}")
+        by_ids[tuple(value.encode(label.space, label.node))] = label.value
+    rows, covered = [], set()
+    for ids in sorted(by_ids, key=len, reverse=True):
+        if ids in covered:
+            continue
+        targets = {}
+        for end in range(1, len(ids) + 1):
+            if ids[:end] in by_ids and ids[:end] not in covered:
+                targets[end - 1] = by_ids[ids[:end]]
+                covered.add(ids[:end])
+        rows.append((list(ids), targets))
+    return rows

@@ -1,0 +1,239 @@
+"""Evaluation: a policy on puzzles, with any search, into one JSON report that anyone can re-check."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from o1lib.policy.policy import Policy
+from o1lib.reward.guidance import Guidance
+from o1lib.search import sampling, trees
+from o1lib.search.core import Budget, SearchResult, Strategy
+from o1lib.search.core import search as run_search
+from o1lib.tasks.base import SPLITS, Task, Verdict
+from o1lib.tasks.countdown import Countdown, Problem
+
+
+def read_puzzles(path: str | Path) -> list[Problem]:
+    """Puzzles from JSON lines `{"numbers": [..], "target": 24}`, from a CSV file with a `Puzzles`
+    column (target 24), or, where there is no such file, from a split: `game24`, `val_targets:3` (three
+    numbers), `val_inputs:4:300` (the first 300).
+
+    Raises `ValueError` that names the line, and `OSError` when the file cannot be read.
+    """
+    name, *sizes = str(path).split(":")
+    if name in SPLITS and not Path(path).exists():
+        if len(sizes) > 2 or not all(size.isascii() and size.isdigit() for size in sizes):
+            raise ValueError(
+                f"a split reads NAME, NAME:NUMBERS or NAME:NUMBERS:HOW_MANY, got {path}"
+            )
+        numbers, count = [*map(int, sizes), None, None][:2]
+        return Countdown(numbers or 4).problems(name, count)
+    path, task = Path(path), Countdown()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file ({error.reason})") from error
+    lines = text.splitlines()
+    if not any(line.strip() for line in lines):
+        raise ValueError(f"{path} is empty")
+    puzzles = []
+    if not lines[0].lstrip().startswith("{"):
+        reader = csv.DictReader(lines)
+        if "Puzzles" not in (reader.fieldnames or []):
+            raise ValueError(
+                f"{path}, line 1: expected JSON lines, or a CSV header with a 'Puzzles' column"
+            )
+        for row in reader:
+            words = (row["Puzzles"] or "").split()
+            if not words or not all(
+                word.isascii() and word.isdigit() and len(word) < 19 for word in words
+            ):
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: 'Puzzles' must be numbers with spaces, got {row['Puzzles']!r:.60}"
+                )
+            puzzles.append(_problem(task, path, reader.line_num, [int(word) for word in words], 24))
+    else:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
+            if not isinstance(entry, dict) or "numbers" not in entry:
+                raise ValueError(
+                    f"{path}, line {number}: expected an object with 'numbers', got {line.strip()[:60]!r}"
+                )
+            puzzles.append(_problem(task, path, number, entry["numbers"], entry.get("target", 24)))
+    if not puzzles:
+        raise ValueError(f"{path} has no puzzles")
+    return puzzles
+
+
+def _problem(task: Countdown, path: Path, line: int, numbers, target) -> Problem:
+    try:
+        return task.problem(numbers, target)
+    except ValueError as error:
+        raise ValueError(f"{path}, line {line}: {error}") from error
+
+
+WHOLE = ("greedy", "sample", "majority", "best_of_n")  # searches over whole responses
+TREES = ("depth_first", "beam", "mcts")  # searches over the steps of `solve`
+SEARCHES = WHOLE + TREES
+
+
+def strategy_of(
+    search: str,
+    *,
+    n: int = 16,
+    select: str = "model",
+    temperature: float = 1.0,
+    max_new_tokens: int = 512,
+    guided: bool = False,
+) -> Strategy:
+    """A strategy by its name; `n` is the number of samples, the width of the beam or the number of simulations."""
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    if search == "greedy":
+        return sampling.greedy(max_new_tokens)
+    if search == "sample":
+        return sampling.sample(n, temperature, max_new_tokens)
+    if search == "majority":
+        return sampling.majority(n, temperature, max_new_tokens)
+    if search == "best_of_n":
+        return sampling.best_of_n(n, temperature, max_new_tokens, select)
+    if search == "depth_first":
+        return trees.depth_first()
+    if search == "beam":
+        return trees.beam(n, guided=guided, select=select)
+    if search == "mcts":
+        return trees.mcts(n, select=select)
+    raise ValueError(f"unknown search {search!r}; choose from {', '.join(SEARCHES)}")
+
+
+def evaluate(
+    policy: Policy,
+    problems: Sequence,
+    *,
+    instruction: str | None = None,
+    search: str = "greedy",
+    select: str = "checker",
+    n: int = 16,
+    max_new_tokens: int = 512,
+    budget: int | Budget | None = None,
+    guidance: Guidance | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    batch: int | None = None,
+    progress: bool = True,
+    on_result=None,
+    task: Task | None = None,
+) -> dict:
+    """Run a search on problems; returns the report described in the README.
+
+    Args:
+        instruction: by default `think` for whole responses and `solve` for searches over steps, which know no other.
+        search: `greedy` (one response), `sample` (n responses, the mean is reported: pass@1), `majority`, `best_of_n`
+            (n responses, one chosen), `depth_first` (blind), `beam` (width n), `mcts` (n simulations).
+        select: how the response is chosen: `checker` (any right one counts: pass@n) or `model` (by the policy's and the
+            guidance's values alone).
+        budget: generated tokens per problem at most, or a `Budget` of three caps.
+        guidance: values of partial solutions for `beam` (without: the policy's probabilities) and `mcts`.
+        batch: problems searched at once.
+        on_result: called with each finished result, so that a killed run loses nothing.
+    """
+    task = task or Countdown()
+    stepwise = search in TREES
+    if select not in ("model", "checker"):
+        raise ValueError(f"unknown select {select!r}; choose from model, checker")
+    instruction = instruction or ("solve" if stepwise else "think")
+    if stepwise and instruction != "solve":
+        raise ValueError(f"{search} searches over the steps of 'solve', not of {instruction!r}")
+    if search == "mcts" and guidance is None:
+        raise ValueError("mcts asks for values: give it a guidance")
+    if not isinstance(budget, Budget):
+        if budget is not None and budget < 1:
+            raise ValueError(f"the budget must be at least one token, got {budget}")
+        budget = Budget(generated=budget)
+    n = 1 if search == "greedy" else n
+    strategy = strategy_of(
+        search,
+        n=n,
+        select=select,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        guided=guidance is not None,
+    )
+    results, begun = [], time.monotonic()
+
+    def keep(found: SearchResult) -> None:
+        results.append(_result(task, found, search))
+        if on_result:
+            on_result(results[-1])
+
+    run_search(
+        strategy,
+        policy,
+        task,
+        problems,
+        instruction=instruction,
+        budget=budget,
+        guidance=guidance,
+        seed=seed,
+        batch=batch or (64 if stepwise else max(1, 256 // n)),
+        progress=progress,
+        on_result=keep,
+    )
+    correct = sum(r["correct"] for r in results)
+    settings = {
+        "instruction": instruction,
+        "search": search,
+        "select": select if search in ("best_of_n", "beam", "mcts") else None,
+        "n": n,
+        "max_new_tokens": max_new_tokens,
+        "budget": vars(budget),
+        "guidance": type(guidance).__name__ if guidance else None,
+        "seed": seed,
+        "bf16": policy.bf16,
+        "temperature": 0.0 if search == "greedy" else temperature,
+    }
+    return {
+        "n": len(results),
+        "correct": correct,
+        "accuracy": correct / len(results) if results else 0.0,
+        "tokens": sum(r["tokens"] for r in results),
+        "scored": sum(r["scored"] for r in results),
+        "checks": sum(r["checks"] for r in results),
+        "seconds": round(time.monotonic() - begun, 2),
+        "settings": settings,
+        "results": results,
+    }
+
+
+def _result(task: Task, found: SearchResult, search: str) -> dict:
+    problem, response = found.problem, found.response
+    right = [bool(task.verify(problem, s.text)) for s in found.samples]
+    verdict = task.verify(problem, response) if response is not None else Verdict(False, "no answer was found")
+    correct = sum(right) / len(right) if search == "sample" and right else verdict.correct
+    return _described(problem) | {
+        "response": response,
+        "answer": None if response is None else sampling.answer_of(response),
+        "correct": correct,
+        "reason": verdict.reason,
+        "tokens": found.cost.generated,
+        "scored": found.cost.scored,
+        "checks": found.cost.checks,
+        "stopped": found.stopped,
+        "samples_correct": sum(right),
+    }
+
+
+def _described(problem) -> dict:
+    """A problem as it stands in a report."""
+    if hasattr(problem, "numbers") and hasattr(problem, "target"):
+        return {"numbers": list(problem.numbers), "target": problem.target}
+    return {"problem": str(problem)}

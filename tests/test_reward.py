@@ -1,0 +1,184 @@
+"""Rewards and values: exact enumeration against simulation and brute force, the value head against known labels."""
+
+import math
+import random
+
+import pytest
+import torch
+
+from o1lib.policy import checkpoints
+from o1lib.policy.model import build_model
+from o1lib.policy.policy import Policy
+from o1lib.policy.space import Space
+from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.reward.exact import enumerate_values
+from o1lib.reward.guidance import OracleGuidance
+from o1lib.reward.outcome import brief_reward, checker_reward, finite
+from o1lib.reward.process import (
+    Label,
+    ValueModel,
+    partial_solutions,
+    rollout_values,
+    train_value,
+)
+from o1lib.tasks import Countdown
+
+task = Countdown(3)
+PROBLEMS = task.problems("val_inputs", 3)
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return Policy.load("nano-think", bf16=False)
+
+
+# --- outcome
+
+
+def test_outcome_rewards():
+    problem = task.problem([3, 5, 7], 26)
+    right, wrong = "<answer> 3 * 7 + 5 </answer>", "<answer> 3 + 5 + 7 </answer>"
+    assert [checker_reward(task)(problem, r) for r in (right, wrong)] == [1.0, 0.0]
+    longer = "<think> " + "so " * 90 + "</think> " + right
+    brief = brief_reward(task, 0.1, 100)
+    assert 1 > brief(problem, right) > brief(problem, longer) >= 0.9
+    assert brief(problem, wrong) == 0.0
+    assert brief(problem, "") == 0.0
+    with pytest.raises(ValueError, match="share"):
+        brief_reward(task, 1.0)
+    with pytest.raises(ValueError, match="make 26 from 3 5 7.*nan"):
+        finite(float("nan"), problem)
+
+
+# --- exact values
+
+
+def test_enumeration_equals_the_models_own_probabilities(policy):
+    """V of the root by brute force: the sum over all winning sequences of the probability of their whole text."""
+    for problem in PROBLEMS:
+        [nodes] = enumerate_values(policy, task, [problem])
+        space, total = Space(task, problem), 0.0
+        leaves = [n for n in nodes if not n.children]
+        assert len(nodes) == 1 + sum(len(n.children) for n in nodes)
+        for solution in task.solutions(problem):
+            leaf = next(n.node for n in leaves if n.node.steps == solution)
+            ids = policy.tokenizer.encode(space.response(leaf), add_special_tokens=False)
+            ids.append(policy.tokenizer.eos_token_id)
+            [logprobs] = policy.logprobs([space.prompt], [ids])
+            total += math.exp(float(logprobs.sum()))
+        assert nodes[0].value == pytest.approx(total, rel=1e-3, abs=1e-7)
+        assert sum(n.reach * n.value for n in leaves) == pytest.approx(nodes[0].value)
+
+
+def test_enumeration_equals_simulation(policy):
+    """The share of sampled responses that are right, from the root and from inside the tree."""
+    n = 400
+    for problem in PROBLEMS:
+        [nodes] = enumerate_values(policy, task, [problem])
+        some = [nodes[0], max(nodes[1:], key=lambda v: v.reach * (v.value + 0.01))]
+        labels = rollout_values(policy, [(Space(task, problem), v.node) for v in some], n)
+        for valued, label in zip(some, labels, strict=True):
+            error = math.sqrt(max(valued.value * (1 - valued.value), 0.01) / n)
+            # What is enumerated is canonical; a right answer in other words is not counted.
+            assert -4 * error <= label.value - valued.value <= 4 * error + 0.03
+
+
+def test_enumeration_is_consistent(policy):
+    [nodes] = enumerate_values(policy, task, PROBLEMS[:1])
+    for valued in nodes:
+        assert -1e-5 <= valued.value <= 1 + 1e-5
+        assert valued.alive == task.solvable(valued.node.state)
+        if not valued.alive:
+            assert valued.value == 0.0
+        if valued.children:
+            assert -1e-4 <= valued.left_out <= 1.0
+            mean = sum(
+                c.probability * valued.advantage(i) for i, c in enumerate(valued.children)
+            )
+            # E[A] is zero up to the probability that leaves the legal steps.
+            assert mean == pytest.approx(valued.value * valued.left_out, abs=1e-5)
+
+
+# --- process reward
+
+
+def test_partial_solutions_are_what_was_sampled(policy):
+    found = partial_solutions(policy, task, PROBLEMS, n=4)
+    assert len(found) == len({node for _, node in found})
+    for space, node in found:
+        state = space.problem
+        for step in node.steps:
+            state = task.apply(state, step)
+        assert state == node.state
+    assert sum(not node.steps for _, node in found) == len(PROBLEMS)
+
+
+def test_value_model_learns_and_is_read_at_the_last_token(policy, tmp_path):
+    rng, labels = random.Random(0), []
+    for problem in task.problems("train", 12):
+        space = Space(task, problem)
+        for step in space.steps(space.root):
+            node = space.child(space.root, step)
+            labels.append(Label(space, node, float(task.solvable(node.state)), 1))
+    rng.shuffle(labels)
+    value = ValueModel.from_policy(policy)
+    assert value.values([labels[0].space], [labels[0].node]) == [0.5]
+    losses = train_value(value, labels, epochs=30, lr=1e-3, progress=False)
+    assert sum(losses[-5:]) / 5 < 0.5 * losses[0]
+    found = value.values([x.space for x in labels], [x.node for x in labels])
+    assert sum((v > 0.5) == (x.value > 0.5) for v, x in zip(found, labels, strict=True)) > 0.9 * len(
+        labels
+    )
+    # One by one and in a batch; and by the model's own forward pass.
+    for label, v in list(zip(labels, found, strict=True))[:5]:
+        assert value.values([label.space], [label.node])[0] == pytest.approx(v, abs=1e-5)
+        ids = torch.tensor([value.encode(label.space, label.node)])
+        assert float(value.model(ids).logits[0, -1, 0].sigmoid()) == pytest.approx(v, abs=1e-5)
+        assert value.scored_tokens(label.space, label.node) == ids.shape[1] - len(
+            policy.encode(label.space.prompt)
+        )
+    checkpoints.save(value.model, tmp_path / "value", {})
+    again = ValueModel.load(tmp_path / "value")
+    assert again.values([labels[0].space], [labels[0].node])[0] == pytest.approx(found[0], abs=0.02)
+    with pytest.raises(ValueError, match=r"lacks score"):
+        ValueModel.load("nano-think")
+    # The policy that lent its backbone is unchanged.
+    assert torch.equal(
+        policy.model.model.embed_tokens.weight,
+        Policy.load("nano-think").model.model.embed_tokens.weight,
+    )
+
+
+def test_value_training_refuses(policy):
+    value = ValueModel.from_policy(policy)
+    space = Space(task, PROBLEMS[0])
+    with pytest.raises(ValueError, match="no labels"):
+        train_value(value, [])
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        train_value(value, [Label(space, space.root, float("nan"), 1)])
+    held_out = Space(task, task.problem([2, 3, 4], 24))
+    with pytest.raises(ValueError, match="goal 24 is held out"):
+        train_value(value, [Label(held_out, held_out.root, 1.0, 1)])
+    with pytest.raises(ValueError, match="at least one rollout"):
+        rollout_values(policy, [(space, space.root)], 0)
+
+
+def test_the_oracle_as_guidance():
+    space = Space(task, task.problem([3, 5, 7], 26))
+    nodes = [space.child(space.root, step) for step in space.steps(space.root)]
+    truth = [float(task.solvable(n.state)) for n in nodes]
+    assert OracleGuidance().values([space] * len(nodes), nodes) == truth
+    noisy = OracleGuidance(noise=1.0).values([space] * len(nodes), nodes)
+    assert noisy != truth
+    assert noisy == OracleGuidance(noise=1.0).values([space] * len(nodes), nodes)
+    assert noisy != OracleGuidance(noise=1.0, seed=1).values([space] * len(nodes), nodes)
+    with pytest.raises(ValueError, match="noise"):
+        OracleGuidance(noise=-1)
+
+
+def test_enumeration_needs_no_training():
+    """An untrained policy leaves nearly everything to illegal text, and its values are near zero."""
+    policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
+    [nodes] = enumerate_values(policy, task, PROBLEMS[:1])
+    assert nodes[0].value < 1e-6
+    assert nodes[0].left_out > 0.99
