@@ -1,10 +1,11 @@
-"""Speed, measured: `o1lib bench traces | rollouts`. Ratios of things run in turn in one process,
+"""Speed, measured: `o1lib bench traces | rollouts | search | rl`. Ratios of things run in turn in one process,
 never absolute claims.
 """
 
 from __future__ import annotations
 
 import random
+import tempfile
 import time
 from statistics import median
 
@@ -12,6 +13,8 @@ import torch
 from tqdm.auto import tqdm
 
 from o1lib.lab import machine
+from o1lib.learning.collect import rollouts
+from o1lib.learning.loop import Schedule, learn, policy_gradient
 from o1lib.policy import traces
 from o1lib.policy.checkpoints import load
 from o1lib.policy.corpus import encode, think_part
@@ -19,6 +22,10 @@ from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy
 from o1lib.policy.sampler import LlamaSampler
 from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.reward.outcome import checker_reward
+from o1lib.reward.process import ValueModel
+from o1lib.search import sampling, trees
+from o1lib.search.core import search
 from o1lib.tasks.countdown import Countdown
 
 
@@ -96,6 +103,117 @@ def bench_rollouts(
           f"({min(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f} to {max(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f})")  # fmt: skip
     print(
         f"  roofline {roofline:,.0f} tok/s (matrix products + KV traffic); ours reaches {result['ours'] / roofline:.0%} of it"
+    )
+    return result
+
+
+def bench_search(checkpoint: str = "nano-think", problems: int = 64, repeats: int = 3) -> dict:
+    """The batched driver against one problem at a time: the same strategies, the same problems, the same results.
+
+    Prints seconds and the ratio of each strategy. The value head is fresh: its speed does not depend on its weights.
+    """
+    policy = Policy.load(checkpoint)
+    numbers = 3 if checkpoint.startswith("nano") else 4
+    task = Countdown(numbers)
+    asked = task.problems("val_inputs", problems)
+    value = ValueModel.from_policy(policy)
+    strategies = {
+        "best_of_n, think, 4 samples": (sampling.best_of_n(4, max_new_tokens=256), "think"),
+        "beam, width 4, value head": (trees.beam(4), "solve"),
+        "beam, width 4, policy": (trees.beam(4, guided=False), "solve"),
+        "mcts, 16 simulations": (trees.mcts(16), "solve"),
+    }
+    ratios = {}
+    print(f"{checkpoint}: {problems} problems of {numbers} numbers, median of {repeats}")
+    for name, (strategy, instruction) in tqdm(strategies.items(), desc="search", leave=False):
+        times: dict[int, list[float]] = {1: [], problems: []}
+        answers = {}
+        for repeat in range(repeats + 1):
+            for batch in times:
+                begun = time.perf_counter()
+                found = search(
+                    strategy,
+                    policy,
+                    task,
+                    asked,
+                    instruction=instruction,
+                    guidance=value,
+                    batch=batch,
+                )
+                if repeat:  # the first pair warms up
+                    times[batch].append(time.perf_counter() - begun)
+                answers[batch] = [r.response for r in found]
+        pairs = [one / many for one, many in zip(times[1], times[problems], strict=True)]
+        ratios[name] = median(pairs)
+        same = sum(a == b for a, b in zip(answers[1], answers[problems], strict=True))
+        print(f"  {name}: one at a time {median(times[1]):.2f} s, batched {median(times[problems]):.2f} s, "
+              f"ratio: {ratios[name]:.1f} ({min(pairs):.1f} to {max(pairs):.1f}), {same} of {problems} answers the same")  # fmt: skip
+    return ratios
+
+
+def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int = 256) -> dict:
+    """One GRPO update, ours against TRL's `GRPOTrainer`: the same model, problems, group size, lengths, float32, one process.
+
+    Prints seconds per update (median, the first not counted) and where they go. The learning rate is so low that both
+    policies stay what they are.
+    """
+    from o1lib.scale.trl import grpo_trainer, timed_steps
+
+    task = Countdown(3)
+    asked = task.problems("train", prompts * (steps + 1))
+    model, tokenizer = load("nano-think")
+    policy, reward = Policy(model, tokenizer, bf16=False), checker_reward(task)
+    collect = rollouts(
+        task,
+        reward,
+        lambda step: asked[step * prompts : (step + 1) * prompts],
+        n,
+        max_new_tokens=max_new_tokens,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        log = learn(
+            policy,
+            collect,
+            policy_gradient(max_length=max_new_tokens),
+            Schedule(steps + 1, 1e-9, decay=False),
+            folder,
+            label="ours",
+        )
+        ours = [(r["seconds"], r["seconds_collect"]) for r in log.rows[1:]]
+        trainer = grpo_trainer(
+            load("nano-think")[0],
+            tokenizer,
+            task,
+            asked,
+            reward,
+            folder,
+            n=n,
+            prompts_per_step=prompts,
+            steps=steps + 1,
+            max_new_tokens=max_new_tokens,
+            lr=1e-9,
+            loss_type="dr_grpo",
+            scale_rewards="none",
+            beta=0.0,
+        )
+        theirs = timed_steps(trainer)[1:]
+    length = sum(r["length"] for r in log.rows[1:]) / len(log.rows[1:])
+    used = sum(r["used"] for r in log.rows[1:]) / len(log.rows[1:])
+    facts = machine.describe()
+    print(f"rl: nano-think, {prompts} prompts x {n}, at most {max_new_tokens} new tokens (mean {length:.0f}), float32, "
+          f"{facts['threads']} threads, median of {steps}")  # fmt: skip
+    result = {}
+    for name, times in (("ours", ours), ("TRL", theirs)):
+        total, generation = median(t for t, _ in times), median(g for _, g in times)
+        result[name] = total
+        print(
+            f"  {name}: {total:.2f} s an update, {generation:.2f} s of it sampling, {total - generation:.2f} s the rest"
+        )
+    result["ratio"] = result["TRL"] / result["ours"]
+    ratios = [t / o for (t, _), (o, _) in zip(theirs, ours, strict=True)]
+    print(
+        f"  ratio: {result['ratio']:.1f} ({min(ratios):.1f} to {max(ratios):.1f}); ours leaves out groups of equal "
+        f"rewards and updates on {used:.0%} of the completions"
     )
     return result
 

@@ -98,8 +98,12 @@ def run(
 @click.option(
     "--budget", type=click.IntRange(1), default=None, help="Generated tokens per puzzle at most."
 )
-@click.option("--budget-scored", type=click.IntRange(0), default=None, help="Scored tokens at most.")
-@click.option("--budget-checks", type=click.IntRange(0), default=None, help="Checker calls at most.")
+@click.option(
+    "--budget-scored", type=click.IntRange(0), default=None, help="Scored tokens at most."
+)
+@click.option(
+    "--budget-checks", type=click.IntRange(0), default=None, help="Checker calls at most."
+)
 @click.option("--max-new-tokens", type=click.IntRange(1, 1100), default=512)
 @click.option("--temperature", type=click.FloatRange(0, 100), default=1.0)
 @click.option("--seed", type=int, default=0)
@@ -226,6 +230,28 @@ def rollouts(
 
     for size in sizes:
         bench_rollouts(size, prompts, samples, repeats, numbers)
+
+
+@bench.command()
+@click.option("--checkpoint", default="nano-think", help="Name or folder.")
+@click.option("--problems", type=click.IntRange(2), default=64)
+@click.option("--repeats", type=click.IntRange(1), default=3)
+def search(checkpoint: str, problems: int, repeats: int) -> None:
+    """The batched search driver against one problem at a time."""
+    from o1lib.bench import bench_search
+
+    bench_search(checkpoint, problems, repeats)
+
+
+@bench.command()
+@click.option("--prompts", type=click.IntRange(1), default=16)
+@click.option("--samples", type=click.IntRange(2), default=8)
+@click.option("--steps", type=click.IntRange(1), default=4, help="Updates measured.")
+def rl(prompts: int, samples: int, steps: int) -> None:
+    """A GRPO update, ours against TRL's trainer."""
+    from o1lib.bench import bench_rl
+
+    bench_rl(prompts, samples, steps)
 
 
 @main.command()

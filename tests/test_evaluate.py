@@ -68,7 +68,13 @@ def test_budget_is_kept():
     policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
     for budget in (1, 7, 30):
         report = evaluate(
-            policy, PROBLEMS[:4], search="best_of_n", n=16, budget=budget, max_new_tokens=9, progress=False
+            policy,
+            PROBLEMS[:4],
+            search="best_of_n",
+            n=16,
+            budget=budget,
+            max_new_tokens=9,
+            progress=False,
         )
         assert all(0 < r["tokens"] <= budget for r in report["results"])
         assert report["settings"]["budget"]["generated"] == budget

@@ -21,6 +21,7 @@ from o1lib.learning.loop import (
     learn,
     policy_gradient,
 )
+from o1lib.learning.corrections import corrected
 from o1lib.learning.losses import (
     clipped_surrogate,
     group_advantages,
@@ -156,9 +157,7 @@ def test_policy_gradient_points_where_the_exact_gradient_points():
         for step in solution:
             node = space.child(node, step)
         ids = tokenizer.encode(space.response(node), add_special_tokens=False)
-        winning.append(
-            Experience(policy.encode(space.prompt), [*ids, tokenizer.eos_token_id])
-        )
+        winning.append(Experience(policy.encode(space.prompt), [*ids, tokenizer.eos_token_id]))
     logprobs, _, mask = completion_logprobs(policy.model, winning, max(map(len, winning)), False)
     value = (logprobs * mask).sum(1).exp().sum()
     assert float(value.detach()) == pytest.approx(root_value(policy, problem), rel=1e-3)
@@ -167,7 +166,12 @@ def test_policy_gradient_points_where_the_exact_gradient_points():
 
     n, total = 64, torch.zeros_like(exact)
     collect = rollouts(
-        task, checker_reward(task), lambda step: [problem], n, instruction="solve", max_new_tokens=64
+        task,
+        checker_reward(task),
+        lambda step: [problem],
+        n,
+        instruction="solve",
+        max_new_tokens=64,
     )
     update = policy_gradient(average="constant", max_length=1, clip_norm=1e9)
     repeats = 30
@@ -289,7 +293,9 @@ def test_batches_without_anything_change_nothing():
         assert numbers["grad_norm"] == 0
     # An empty completion beside a real one: it has no tokens to learn from.
     e = [Experience([2, 4, 60, 5], [], [], 1.0), Experience([2, 4, 60, 5], [70], [-7.0], -1.0)]
-    assert torch.isfinite(torch.tensor(policy_gradient(bf16=False)(policy, Recorder(), Batch(e))["loss"]))
+    assert torch.isfinite(
+        torch.tensor(policy_gradient(bf16=False)(policy, Recorder(), Batch(e))["loss"])
+    )
     for a, b in zip(before, policy.model.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -315,8 +321,12 @@ def test_held_out_goals_are_refused():
 def test_expert_iteration_keeps_the_shortest_and_corrects_the_wrong():
     one = lambda step: [PROBLEM]  # noqa: E731
     batch = expert_iteration(task, one, 3)(Scripted([LONGER, WRONG, RIGHT]), 0)
-    assert [tokenizer.decode(e.completion_ids) for e in batch.experiences] == [RIGHT]
-    batch = expert_iteration(task, one, 3, keep="all")(Scripted([LONGER, WRONG, RIGHT]), 0)
+    assert RIGHT in [tokenizer.decode(e.completion_ids) for e in batch.experiences]
+    assert LONGER not in [tokenizer.decode(e.completion_ids) for e in batch.experiences]
+    assert batch.stats["corrected"] == 1
+    batch = expert_iteration(task, one, 3, keep="all", corrections=False)(
+        Scripted([LONGER, WRONG, RIGHT]), 0
+    )
     assert len(batch.experiences) == 2
     failed = "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 no keep 3 want 29 : 1"
     batch = expert_iteration(task, one, 2)(Scripted([WRONG, failed]), 0)
@@ -363,10 +373,44 @@ def test_corrections_agree_up_to_the_first_mistake(n_numbers):
             continue
         words = " ".join(text for text, _ in pieces).split()
         place = rng.randrange(8, len(words))
-        fixed = traces.corrected(problem, " ".join([*words[:place], "dead", *words[place:]]), rng)
+        fixed = corrected(problem, " ".join([*words[:place], "dead", *words[place:]]), rng)
         text = " ".join(t for t, _ in fixed)
         assert world.verify(problem, text)
-        assert " ".join(words[:place]).startswith(text[: len(" ".join(words[:place]))])
+        assert text.split()[:place] == words[:place]
+
+
+def test_a_false_yes_is_noticed_and_mended():
+    failed = (
+        "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 yes so 5 * 3 = 15 , 15 + 7 = 26 "
+        "</think> <answer> ( 5 * 3 ) + 7 </answer>"
+    )
+    pieces = corrected(PROBLEM, failed, random.Random(0))
+    text = " ".join(t for t, _ in pieces)
+    assert "3 5 get 8 2 15 yes so 5 * 3 = 15 , 15 + 7 = 22 wait 3 5 get 8 2 15 no keep" in text
+    assert task.verify(PROBLEM, text)
+    loss_on = " ".join(t for t, counted in pieces if counted)
+    assert "yes so 5" not in loss_on
+    assert "22 wait 3 5 get 8 2 15 no" in loss_on
+    # A wrong operation in the conclusion.
+    failed = "<think> use 3 5 7 for 26 keep 5 want 31 21 130 : 3 7 get 10 4 21 yes so 7 * 3 = 21 , 21 - 5 = 26"
+    text = " ".join(t for t, _ in corrected(PROBLEM, failed, random.Random(0)))
+    assert "yes so 7 * 3 = 21 , 21 - 5 = 16 wait so 7 * 3 = 21 , 21 + 5 = 26 </think>" in text
+    assert task.verify(PROBLEM, text)
+    # Nonsense after a false yes cannot be worked out: the mistake is replaced.
+    failed = "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 yes so 5 / 3 = 2"
+    assert "wait" not in " ".join(t for t, _ in corrected(PROBLEM, failed, random.Random(0)))
+    # Four numbers, every kind of line.
+    world, rng, mended = Countdown(4), random.Random(1), 0
+    for problem in world.problems("train", 12):
+        chain = " ".join(t for t, _ in traces.think(problem, rng, traces.Style(slip=0.0)))
+        for part in range(1, chain.count(" no ") + 1):
+            head = " no ".join(chain.split(" no ")[:part])
+            failed = f"{head} yes so 4 - 3 = 1 , 2 + 1 = {problem.target} </think>"
+            text = " ".join(t for t, _ in corrected(problem, failed, rng))
+            assert text.startswith(f"{head} yes so 4 - 3 = 1 , 2 + 1 = 3 wait")
+            assert world.verify(problem, text)
+            mended += 1
+    assert mended > 50
 
 
 # --- the loop

@@ -17,9 +17,9 @@ from o1lib.reward.outcome import brief_reward, checker_reward, finite
 from o1lib.reward.process import (
     Label,
     ValueModel,
-    partial_solutions,
     rollout_values,
     train_value,
+    visited,
 )
 from o1lib.tasks import Countdown
 
@@ -92,9 +92,7 @@ def test_enumeration_is_consistent(policy):
             assert valued.value == 0.0
         if valued.children:
             assert -1e-4 <= valued.left_out <= 1.0
-            mean = sum(
-                c.probability * valued.advantage(i) for i, c in enumerate(valued.children)
-            )
+            mean = sum(c.probability * valued.advantage(i) for i, c in enumerate(valued.children))
             # E[A] is zero up to the probability that leaves the legal steps.
             assert mean == pytest.approx(valued.value * valued.left_out, abs=1e-5)
 
@@ -102,15 +100,21 @@ def test_enumeration_is_consistent(policy):
 # --- process reward
 
 
-def test_partial_solutions_are_what_was_sampled(policy):
-    found = partial_solutions(policy, task, PROBLEMS, n=4)
-    assert len(found) == len({node for _, node in found})
-    for space, node in found:
-        state = space.problem
-        for step in node.steps:
+def test_visited_states_are_what_was_sampled(policy):
+    labels = visited(policy, task, PROBLEMS, n=6, seed=2)
+    assert len(labels) == len({x.node for x in labels})
+    samples = policy.sample([task.prompt(p, "solve") for p in PROBLEMS], 6, seed=2)
+    roots = [x for x in labels if not x.node.steps]
+    for root, problem, group in zip(roots, PROBLEMS, samples, strict=True):
+        assert root.n == 6
+        assert root.value == sum(bool(task.verify(problem, s.text)) for s in group) / 6
+    for label in labels:
+        state = label.space.problem
+        for step in label.node.steps:
             state = task.apply(state, step)
-        assert state == node.state
-    assert sum(not node.steps for _, node in found) == len(PROBLEMS)
+        assert state == label.node.state
+        if not task.solvable(state):
+            assert label.value == 0
 
 
 def test_value_model_learns_and_is_read_at_the_last_token(policy, tmp_path):
@@ -126,9 +130,9 @@ def test_value_model_learns_and_is_read_at_the_last_token(policy, tmp_path):
     losses = train_value(value, labels, epochs=30, lr=1e-3, progress=False)
     assert sum(losses[-5:]) / 5 < 0.5 * losses[0]
     found = value.values([x.space for x in labels], [x.node for x in labels])
-    assert sum((v > 0.5) == (x.value > 0.5) for v, x in zip(found, labels, strict=True)) > 0.9 * len(
-        labels
-    )
+    assert sum(
+        (v > 0.5) == (x.value > 0.5) for v, x in zip(found, labels, strict=True)
+    ) > 0.9 * len(labels)
     # One by one and in a batch; and by the model's own forward pass.
     for label, v in list(zip(labels, found, strict=True))[:5]:
         assert value.values([label.space], [label.node])[0] == pytest.approx(v, abs=1e-5)

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from o1lib.learning.corrections import corrected
 from o1lib.learning.losses import group_advantages
 from o1lib.learning.loop import Batch, Collector, Experience
-from o1lib.policy import traces
 from o1lib.policy.corpus import Document, Mixture, encode
 from o1lib.policy.policy import Policy, Sample
-from o1lib.policy.traces import Style
 from o1lib.reward.outcome import Reward, finite
 from o1lib.tasks.base import refuse_held_out
 
@@ -96,9 +95,8 @@ def expert_iteration(
 ) -> Collector:
     """Sample, keep what was right, and let the exact writer correct what was wrong.
 
-    For every problem the shortest right chain is kept (or one at random, or all of them). Where no sample was
-    right, the writer rewrites the last one *in the policy's own order of tries*: it agrees with the policy up to its
-    first mistake and shows there what should have been written (DAgger, Ross et al. 2011, arXiv 1011.0686).
+    For every problem the shortest right chain is kept (or one at random, or all of them), and one failed chain, if there
+    is any, is corrected (`o1lib.learning.corrections`).
 
     Args:
         keep: `shortest`, `random` or `all`.
@@ -111,7 +109,7 @@ def expert_iteration(
         asked, rng = _allowed(problems(step)), random.Random(f"{seed} {step}")
         prompts = [task.prompt(p) for p in asked]
         groups = policy.sample(prompts, n, max_new_tokens=max_new_tokens, seed=(seed << 20) + step)
-        experiences, solved, corrected, right = [], 0, 0, 0
+        experiences, solved, mended, right = [], 0, 0, 0
         for problem, prompt, group in zip(asked, prompts, groups, strict=True):
             good = [s for s in group if task.verify(problem, s.text)]
             right += len(good)
@@ -120,10 +118,11 @@ def expert_iteration(
                 experiences.append(
                     Experience(policy.encode(prompt), sample.token_ids, sample.logprobs)
                 )
-            if not good and corrections and group:
-                pieces = traces.corrected(problem, group[-1].text, rng)
+            failed = [s for s in group if s not in good]
+            if failed and corrections:
+                pieces = corrected(problem, failed[0].text, rng)
                 if pieces is not None:
-                    corrected += 1
+                    mended += 1
                     experiences.append(as_experience(policy, Document(prompt, pieces)))
         if old:
             mixture, tokens = old(), sum(map(len, experiences)) * old_share / (1 - old_share)
@@ -137,7 +136,7 @@ def expert_iteration(
         stats = {
             "reward": right / max(1, len(samples)),
             "solved": solved / max(1, len(asked)),
-            "corrected": corrected / max(1, len(asked)),
+            "corrected": mended / max(1, len(asked)),
         }
         return Batch(experiences, stats | _shape(samples))
 

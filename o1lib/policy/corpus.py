@@ -342,18 +342,3 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
         "lists": (5, lists_part),
         "compose": (2, compose_part),
     }
-
-
-def replay_parts(n_numbers: int) -> dict[str, tuple[float, Part]]:
-    """What is mixed into reinforcement learning against forgetting: chains, and the drills with numbers of all kinds.
-
-    Practice on trained goals alone wears off the small skills for numbers that are never goals (notebook 04, section 5).
-    """
-    return {
-        "think": (30, think_part(n_numbers)),
-        "lists": (30, lists_part),
-        "tests": (15, equality_part),
-        "links": (10, links_part),
-        "compose": (10, compose_part),
-        "solve": (5, solve_part(n_numbers)),
-    }

@@ -27,7 +27,6 @@ Used in notebook 01, section 3.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -267,17 +266,6 @@ def think(
         return None
     writer.say(conclusion(problem, writer.solved))
     return writer.pieces
-
-
-def corrected(problem: Problem, chain: str, rng: random.Random) -> list[Piece] | None:
-    """A failed chain as it should have been: the same tries in the same order, without its mistakes.
-
-    It agrees with the chain up to the chain's first mistake (grammar `fan`). None as for `think`.
-    """
-    found = re.findall(r"(?<!\S)(?:try ([0-9]{1,9}) ([0-9]{1,9})|keep ([0-9]{1,9}))(?!\S)", chain)
-    four = len(problem.numbers) == 4
-    order = [(int(a), int(b)) for a, b, _ in found if a] if four else [(int(k),) for *_, k in found if k]
-    return think(problem, rng, Style(slip=0.0), order)
 
 
 def conclusion(problem: Problem, steps: list[tuple[int, str, int, int]]) -> str:

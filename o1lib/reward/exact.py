@@ -51,7 +51,9 @@ class Valued:
         return self.q(index) - self.value
 
 
-def enumerate_values(policy: Policy, task, problems, instruction: str = "solve") -> list[list[Valued]]:
+def enumerate_values(
+    policy: Policy, task, problems, instruction: str = "solve"
+) -> list[list[Valued]]:
     """Every node of every problem's tree with its exact value, root first.
 
     Sizes: 3 numbers give about 40 nodes a problem, 4 numbers about 1,000.

@@ -12,6 +12,7 @@ Used in notebook 02, sections 3 and 4.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm.auto import tqdm
 from transformers import LlamaForTokenClassification
 
+from o1lib.lab import machine
+from o1lib.lab.paths import file_hash, outputs_dir
 from o1lib.policy import attention, checkpoints
 from o1lib.policy.policy import Policy
 from o1lib.policy.space import Node, Space
 from o1lib.policy.tokenizer import encode_prompt
 from o1lib.policy.train import like_lengths, make_optimizer, padded
 from o1lib.tasks.base import refuse_held_out
+from o1lib.tasks.countdown import Countdown
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,23 @@ class Label:
     n: int
 
 
-def partial_solutions(
+def visited(
     policy: Policy, task, problems: Sequence, n: int = 4, seed: int = 0, instruction: str = "solve"
-) -> list[tuple[Space, Node]]:
-    """Every distinct partial solution that `n` sampled responses to each problem go through, as far as they are legal."""
+) -> list[Label]:
+    """Every distinct partial solution that `n` sampled responses to each problem go through, as far as they are legal,
+    labeled with the share of these responses that ended right (on-policy Monte-Carlo values, at no further cost).
+    """
     spaces = [Space(task, problem, instruction) for problem in problems]
     groups = policy.sample([s.prompt for s in spaces], n, seed=seed)
-    found = {}
+    counts: dict[Node, list] = {}
     for space, group in zip(spaces, groups, strict=True):
         for sample in group:
+            right = bool(task.verify(space.problem, sample.text))
             for node in space.read(sample.text):
-                found[node] = space
-    return [(space, node) for node, space in found.items()]
+                entry = counts.setdefault(node, [space, 0, 0])
+                entry[1] += 1
+                entry[2] += right
+    return [Label(space, node, right / n, n) for node, (space, n, right) in counts.items()]
 
 
 def rollout_values(
@@ -86,7 +95,9 @@ class ValueModel:
     @classmethod
     def from_policy(cls, policy: Policy, seed: int = 0) -> ValueModel:
         """A fresh head on a copy of the policy's backbone."""
-        config = type(policy.model.config)(**policy.model.config.to_dict() | {"id2label": {0: "value"}, "label2id": {"value": 0}})
+        config = type(policy.model.config)(
+            **policy.model.config.to_dict() | {"id2label": {0: "value"}, "label2id": {"value": 0}}
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = LlamaForTokenClassification(config)
@@ -135,7 +146,8 @@ def train_value(
 ) -> list[float]:
     """Fit the head and its backbone to soft labels by binary cross-entropy; returns the loss of every update (nats).
 
-    Labels on one chain are learned from together: one row of tokens, a target at the end of each step. Raises `ValueError`
+    A label weighs as much as the rollouts behind it. Labels on one chain are learned from together: one row of
+    tokens, a target at the end of each step. Raises `ValueError`
     for no labels, for one that is not in [0, 1], and for a problem with a held-out goal.
     """
     rows = _rows(value, labels)
@@ -146,7 +158,9 @@ def train_value(
     if device.type == "cpu":
         model.set_attn_implementation(attention.NAME)
     total = epochs * sum(len(ids) for ids, _ in rows)
-    bar = tqdm(total=total, unit="tok", unit_scale=True, desc="value", disable=not progress, leave=False)
+    bar = tqdm(
+        total=total, unit="tok", unit_scale=True, desc="value", disable=not progress, leave=False
+    )
     seen = 0
     for _ in range(epochs):
         order = rows[:]
@@ -156,16 +170,17 @@ def train_value(
             while order and size < batch_tokens:
                 part.append(order.pop())
                 size += len(part[-1][0])
-            count, loss_sum = sum(len(targets) for _, targets in part), 0.0
+            count = sum(n for _, targets in part for _, n in targets.values())
+            loss_sum = 0.0
             for chosen, length in like_lengths([len(ids) for ids, _ in part], batch_tokens):
                 some = [part[i] for i in chosen]
                 ids = padded([ids for ids, _ in some], length, 0).to(device)
                 places = [(r, at) for r, (_, targets) in enumerate(some) for at in targets]
-                wanted = torch.tensor([v for _, targets in some for v in targets.values()])
+                wanted, n = torch.tensor([v for _, targets in some for v in targets.values()]).T
                 logits = model(input_ids=ids, use_cache=False).logits[..., 0].float()
                 r, at = torch.tensor(places).T
                 loss = binary_cross_entropy_with_logits(
-                    logits[r, at], wanted.to(logits), reduction="sum"
+                    logits[r, at], wanted.to(logits), n.to(logits), reduction="sum"
                 )
                 (loss / count).backward()
                 loss_sum += float(loss.detach())
@@ -183,17 +198,19 @@ def train_value(
     return losses
 
 
-def _rows(value: ValueModel, labels: Sequence[Label]) -> list[tuple[list[int], dict[int, float]]]:
-    """Labels joined by chain: token ids, and position -> target. A node that is a beginning of a longer one shares its row."""
+def _rows(
+    value: ValueModel, labels: Sequence[Label]
+) -> list[tuple[list[int], dict[int, tuple[float, float]]]]:
+    """Labels joined by chain: token ids, and position -> (target, weight). A node that is a beginning of a longer one shares its row."""
     if not labels:
         raise ValueError("there are no labels to train on")
-    by_ids: dict[tuple[int, ...], float] = {}
+    by_ids: dict[tuple[int, ...], tuple[float, float]] = {}
     for label in labels:
         if hasattr(label.space.problem, "target"):
             refuse_held_out(label.space.problem.target)
         if not 0 <= label.value <= 1:
             raise ValueError(f"a label must be in [0, 1], got {label.value}")
-        by_ids[tuple(value.encode(label.space, label.node))] = label.value
+        by_ids[tuple(value.encode(label.space, label.node))] = (label.value, float(label.n))
     rows, covered = [], set()
     for ids in sorted(by_ids, key=len, reverse=True):
         if ids in covered:
@@ -205,3 +222,37 @@ def _rows(value: ValueModel, labels: Sequence[Label]) -> list[tuple[list[int], d
                 covered.add(ids[:end])
         rows.append((list(ids), targets))
     return rows
+
+
+VALUE_RECIPES = {
+    # name: (policy, numbers, training problems, samples of each, learning rate)
+    "nano-value": ("nano-think", 3, 12_000, 4, 1e-3),
+}
+
+
+def make_value(name: str, out: str | Path | None = None, **_) -> Path:
+    """Train a named value model on what its policy visits on training problems (one pass), and save it with its card."""
+    parent, numbers, n_problems, n, lr = VALUE_RECIPES[name]
+    begun = time.monotonic()
+    policy, task = Policy.load(parent), Countdown(numbers)
+    labels: list[Label] = []
+    for start in tqdm(range(0, n_problems, 500), desc=f"{name}: rollouts", leave=False):
+        some = [task.train_problem(i) for i in range(start, min(n_problems, start + 500))]
+        labels += visited(policy, task, some, n)
+    value = ValueModel.from_policy(policy)
+    losses = train_value(value, labels, epochs=1, lr=lr)
+    card = {
+        "name": name,
+        "command": f"o1lib train {name}",
+        "seed": 0,
+        "parent": parent,
+        "parent_hash": file_hash(checkpoints.find(parent) / "model.safetensors"),
+        "weights": value.model.num_parameters(),
+        "config": {"problems": n_problems, "samples": n, "lr": lr, "labels": len(labels)},
+        "updates": len(losses),
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "loss": round(sum(losses[-100:]) / len(losses[-100:]), 4),
+        "machine": machine.describe(),
+        "scores": {},
+    }
+    return checkpoints.save(value.model, out or outputs_dir() / "checkpoints" / name, card)

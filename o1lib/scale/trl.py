@@ -5,10 +5,12 @@ Used by `o1lib bench rl` and by the tests that hold our losses against TRL's; re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets import Dataset
+from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from o1lib.reward.outcome import Reward, finite
@@ -78,3 +80,28 @@ def grpo_trainer(
         processing_class=tokenizer,
         rollout_func=rollout,
     )
+
+
+def timed_steps(trainer: GRPOTrainer) -> list[tuple[float, float]]:
+    """Train, and return for every update its seconds and, of these, the seconds of generation."""
+    steps: list[tuple[float, float]] = []
+    generating = [0.0]
+    generate = trainer._generate
+
+    def timed(prompts):
+        begun = time.perf_counter()
+        found = generate(prompts)
+        generating[0] += time.perf_counter() - begun
+        return found
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_, **__):
+            self.begun, generating[0] = time.perf_counter(), 0.0
+
+        def on_step_end(self, *_, **__):
+            steps.append((time.perf_counter() - self.begun, generating[0]))
+
+    trainer._generate = timed
+    trainer.add_callback(Clock())
+    trainer.train()
+    return steps

@@ -208,7 +208,9 @@ def search(
         _Run(i, Space(task, problem, instruction), strategy) for i, problem in enumerate(problems)
     ][::-1]
     running: list[_Run] = []
-    bar = tqdm(total=len(problems), desc="search", unit="problem", disable=not progress, leave=False)
+    bar = tqdm(
+        total=len(problems), desc="search", unit="problem", disable=not progress, leave=False
+    )
     while waiting or running:
         while waiting and len(running) < batch:
             running.append(waiting.pop())
@@ -224,7 +226,13 @@ def search(
             running.remove(run)
             f = run.found
             results[run.index] = SearchResult(
-                run.space.problem, f.response, f.candidates, f.tree, run.cost, run.stopped, f.samples
+                run.space.problem,
+                f.response,
+                f.candidates,
+                f.tree,
+                run.cost,
+                run.stopped,
+                f.samples,
             )
             bar.update()
             if on_result:
@@ -233,7 +241,9 @@ def search(
     return results
 
 
-def _answer_samples(asking: list[_Run], policy: Policy, budget: Budget, guidance, seed: int) -> None:
+def _answer_samples(
+    asking: list[_Run], policy: Policy, budget: Budget, guidance, seed: int
+) -> None:
     groups: dict[tuple, list] = {}
     for run in asking:
         request, left = run.request, run.cost.left(budget, "generated")

@@ -217,7 +217,11 @@ def evaluate(
 def _result(task: Task, found: SearchResult, search: str) -> dict:
     problem, response = found.problem, found.response
     right = [bool(task.verify(problem, s.text)) for s in found.samples]
-    verdict = task.verify(problem, response) if response is not None else Verdict(False, "no answer was found")
+    verdict = (
+        task.verify(problem, response)
+        if response is not None
+        else Verdict(False, "no answer was found")
+    )
     correct = sum(right) / len(right) if search == "sample" and right else verdict.correct
     return _described(problem) | {
         "response": response,

@@ -58,6 +58,15 @@ def interval(correct: float, n: int) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 
+def auc(scores, positive) -> float:
+    """How often a positive item scores above a negative one (ties count half): the area under the ROC curve."""
+    scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
+    if positive.all() or not positive.any():
+        return float("nan")
+    ahead, behind = scores[positive][:, None], scores[~positive][None, :]
+    return float((ahead > behind).mean() + 0.5 * (ahead == behind).mean())
+
+
 def rate_bars(axis, labels, correct, n, **options) -> None:
     """Success rates as bars with their 95% intervals; `correct` and `n` per bar."""
     rates = np.array(correct) / np.array(n)
@@ -81,3 +90,27 @@ def loss_curves(
     axis.set_xlabel("training tokens (millions)")
     axis.set_ylabel("loss (nats per token)")
     axis.legend(title="kind of token")
+
+
+def live_plot(name: str, label: str, every: int = 1):
+    """A callback for `learn(on_row=...)` that redraws a column of the log while a run goes on."""
+    from IPython.display import display
+
+    handle = None
+
+    def redraw(log) -> None:
+        nonlocal handle
+        points = [(r["step"], r[name]) for r in log.rows if isinstance(r.get(name), (int, float))]
+        if not points or (len(points) - 1) % every:
+            return
+        with plt.rc_context(STYLE):
+            fig, axis = plt.subplots(figsize=(6, 2.6))
+            steps, values = zip(*points, strict=True)
+            axis.plot(steps, values, ".", alpha=0.4)
+            axis.plot(steps, smooth(values, 8))
+            axis.set(xlabel="step", ylabel=label)
+            handle = handle or display(display_id=True)
+            handle.update(fig)
+            plt.close(fig)
+
+    return redraw

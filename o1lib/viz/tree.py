@@ -66,3 +66,35 @@ def draw_tree(axis, task: Countdown, problem: Problem) -> tuple[int, int]:
     axis.set_xlim(-0.1, 2.3)
     axis.axis("off")
     return len(nodes), sum(alive for _, _, alive, _, _ in nodes)
+
+
+def draw_search(axis, task: Countdown, root, most: int = 14) -> None:
+    """A search tree (`o1lib.search.trees.TreeNode`), top down: a dot per visited state, its size the visits, green where the
+    oracle says that it can still win.
+    """
+    width = 0
+
+    def place(node, depth: int) -> float:
+        nonlocal width
+        below = sorted(
+            (c for c in node.children or () if c.visits), key=lambda c: -c.visits
+        )[:most]
+        if below:
+            spots = [place(child, depth + 1) for child in below]
+            x = sum(spots) / len(spots)
+        else:
+            x, spots = float(width), []
+            width += 1
+        for child, spot in zip(below, spots, strict=True):
+            axis.plot([x, spot], [-depth, -depth - 1], color="#bbbbbb", lw=0.8, zorder=1)
+            if depth == 0:
+                axis.text(
+                    spot, -1.12, f"{child.visits}", fontsize=7, ha="center", va="top", zorder=3
+                )
+        alive = task.solvable(node.node.state)
+        size = 14 + 220 * node.visits / root.visits
+        axis.scatter([x], [-depth], s=size, color=COLORS[2] if alive else "#999999", zorder=2)
+        return x
+
+    place(root, 0)
+    axis.axis("off")
