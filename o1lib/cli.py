@@ -181,16 +181,25 @@ def train(name: str, out: Path | None, run_dir: Path | None, ship: bool) -> None
     on where it was saved.
     """
     from o1lib.lab.paths import data_dir
-    from o1lib.policy.checkpoints import make
+    from o1lib.learning.recipes import IMPROVEMENTS, improve
+    from o1lib.policy.checkpoints import RECIPES, make
+    from o1lib.policy.compare import compare
+    from o1lib.reward.process import VALUE_RECIPES, make_value
 
-    if name == "comparisons":
-        from o1lib.policy.compare import compare
-
-        click.echo(f"saved in {compare(out=out)}")
-        return
     if ship:
         out = data_dir() / "checkpoints" / name
-    click.echo(f"saved in {make(name, run_dir, out)}")
+    if name == "comparisons":
+        saved = compare(out=None if ship else out)
+    elif name in RECIPES:
+        saved = make(name, run_dir, out)
+    elif name in VALUE_RECIPES:
+        saved = make_value(name, out)
+    elif name in IMPROVEMENTS:
+        saved = improve(name, run_dir, out)
+    else:
+        known = (*RECIPES, *VALUE_RECIPES, *IMPROVEMENTS, "comparisons")
+        raise ValueError(f"unknown checkpoint {name!r}; choose from {', '.join(known)}")
+    click.echo(f"saved in {saved}")
 
 
 @main.group()

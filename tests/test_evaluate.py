@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from o1lib.cli import main
-from o1lib.search.evaluate import evaluate, read_puzzles
 from o1lib.policy import checkpoints
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy, Sample
 from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.search.evaluate import evaluate, read_puzzles
 from o1lib.tasks import Countdown
 
 task = Countdown(3)

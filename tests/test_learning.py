@@ -12,6 +12,7 @@ from o1lib.learning.collect import (
     rollouts,
     training_problems,
 )
+from o1lib.learning.corrections import corrected
 from o1lib.learning.loop import (
     Batch,
     Experience,
@@ -21,7 +22,6 @@ from o1lib.learning.loop import (
     learn,
     policy_gradient,
 )
-from o1lib.learning.corrections import corrected
 from o1lib.learning.losses import (
     clipped_surrogate,
     group_advantages,
@@ -468,11 +468,11 @@ def test_a_gradient_that_is_no_number_stops_the_run(tmp_path):
     before = (tmp_path / "run" / "state.safetensors").read_bytes()
     with torch.no_grad():
         policy.model.model.norm.weight.fill_(float("nan"))
-    bad = lambda p, step: Batch([Experience([2, 60], [70], [-7.0], 1.0)])  # noqa: E731
+    batch = Batch([Experience([2, 60], [70], [-7.0], 1.0)])
+    update = policy_gradient(bf16=False)
+    optimizer = torch.optim.AdamW(policy.model.parameters())
     with pytest.raises(FloatingPointError, match="not a number"):
-        update = policy_gradient(bf16=False)
-        optimizer = torch.optim.AdamW(policy.model.parameters())
-        update(policy, optimizer, bad(policy, 0))
+        update(policy, optimizer, batch)
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
 
 

@@ -46,7 +46,7 @@ def test_outcome_rewards():
     assert brief(problem, "") == 0.0
     with pytest.raises(ValueError, match="share"):
         brief_reward(task, 1.0)
-    with pytest.raises(ValueError, match="make 26 from 3 5 7.*nan"):
+    with pytest.raises(ValueError, match=r"make 26 from 3 5 7.*nan"):
         finite(float("nan"), problem)
 
 

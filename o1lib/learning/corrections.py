@@ -16,10 +16,9 @@ from __future__ import annotations
 import random
 import re
 
-from o1lib.policy.corpus import Document, Part
-from o1lib.policy.traces import Piece, Style, equation, think
+from o1lib.policy.traces import Piece, Style, think
 from o1lib.tasks import oracle
-from o1lib.tasks.countdown import Countdown, Problem
+from o1lib.tasks.countdown import Problem
 
 _TRIES = re.compile(r"(?<!\S)(?:try ([0-9]{1,9}) ([0-9]{1,9})|keep ([0-9]{1,9}))(?!\S)")
 _EQUATION = re.compile(r"([0-9]{1,9}) ([-+*/]) ([0-9]{1,9}) = ([0-9]{1,9})")
@@ -44,11 +43,13 @@ def corrected(problem: Problem, chain: str, rng: random.Random) -> list[Piece] |
     opened = _last(right[:at], "so")
     if written[at] == "yes":  # a list that meets nothing, or not yet
         start = _line_start(right, at)
-        return _detour(problem, right, at, "yes so", written[at + 2 :], right[start:]) or pieces
-    if opened is not None:  # the conclusion: its present equation begins after the last comma
+        detour = _detour(problem, right, at, "yes so", written[at + 2 :], right[start:])
+    elif opened is not None:  # the conclusion: its present equation begins after the last comma
         begin = max(opened, _last(right[:at], ",") or 0) + 1
-        return _detour(problem, right, begin, "", written[begin:], right[opened:]) or pieces
-    return pieces
+        detour = _detour(problem, right, begin, "", written[begin:], right[opened:])
+    else:
+        detour = None
+    return detour or pieces
 
 
 def _detour(
@@ -61,8 +62,8 @@ def _detour(
     if opening:
         pieces.append((opening, False))
     separator, truth = "", None
-    for equation in " ".join(said).split("</think>")[0].split(" , "):
-        match = _EQUATION.match(equation.strip())
+    for claim in " ".join(said).split("</think>")[0].split(" , "):
+        match = _EQUATION.match(claim.strip())
         value = match and _value(int(match[1]), match[2], int(match[3]))
         if value is None:
             break
@@ -90,40 +91,3 @@ def _line_start(words: list[str], at: int) -> int:
     """Where the line `x y get ...` or `x want ...` begins that holds position `at`."""
     get, want = _last(words[:at], "get") or 0, _last(words[:at], "want") or 0
     return get - 2 if get > want else want - 1
-
-
-def mended_part(n_numbers: int) -> Part:
-    """Chains with a planted false `yes` that is noticed and mended: practice in self-correction (the slip is not counted)."""
-
-    def write(rng: random.Random) -> Document:
-        task = Countdown(n_numbers)
-        while True:
-            problem = task.train_problem(rng.getrandbits(48))
-            pieces = think(problem, rng, Style(slip=0.0))
-            failed = pieces and _with_false_yes(" ".join(t for t, _ in pieces), rng)
-            mended = failed and corrected(problem, failed, rng)
-            if mended:
-                return Document(task.prompt(problem, "think"), mended)
-
-    return write
-
-
-_REFUSED = re.compile(r"([0-9]+) ([0-9]+) get [0-9 ]*?([0-9]+) no")
-
-
-def _with_false_yes(chain: str, rng: random.Random) -> str | None:
-    """The chain up to a refused list, taken for a hit, with a conclusion; None where no list was refused."""
-    refused = list(_REFUSED.finditer(chain))
-    if not refused:
-        return None
-    line = rng.choice(refused)
-    x, y, value = map(int, line.groups())
-    head = chain[: line.end() - len(" no")]
-    kept = int(re.findall(r"keep ([0-9]+)", head)[-1]) if "keep" in head else None
-    said = [equation(x, y, value)]
-    tried = re.findall(r"try ([0-9]+) ([0-9]+) get", head)
-    if tried:
-        said.insert(0, equation(int(tried[-1][0]), int(tried[-1][1]), x))
-    if kept is not None:
-        said.append(rng.choice(oracle.combine(value, kept)))
-    return f"{head} yes so {' , '.join(f'{a} {op} {b} = {r}' for a, op, b, r in said)} </think>"

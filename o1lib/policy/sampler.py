@@ -37,7 +37,7 @@ from o1lib.policy.generation import (
 
 # oneDNN prepares a kernel for every new matrix shape: rows and slots are taken in multiples, so
 # that shapes repeat.
-KEEP = 0.9  # rows are dropped from the cache when about this share, or fewer, are alive
+KEEP = 0.95  # rows are dropped from the cache when about this share, or fewer, are alive
 ROW_MULTIPLE = 16
 READ_MULTIPLE = 32
 
@@ -62,9 +62,8 @@ class LlamaSampler:
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.width = model.model.layers[0].self_attn.head_dim
         self.eps, self.limit = config.rms_norm_eps, config.max_position_embeddings
-        # A narrow cache stays in the processor's own; float32 products on it need no preparation of
-        # kernels.
-        self.cache_dtype = dtype if self.width >= 64 else torch.float32
+        # Batched products read a part of the cache in place in float32; in bfloat16 oneDNN copies it first.
+        self.cache_dtype = torch.float32 if self.device.type == "cpu" else dtype
         frequencies = model.model.rotary_emb.inv_freq.float().to(self.device)
         angles = torch.arange(self.limit, device=self.device)[:, None] * frequencies
         angles = torch.cat((angles, angles), -1)
@@ -232,13 +231,16 @@ class LlamaSampler:
             if n_alive == 0 or step + 1 == max_new:
                 break
             slot = longest + step
-            # Dropping copies the cache, so it is done in bulk, or when the cache grows anyway.
-            if n_alive <= KEEP * len(active) - ROW_MULTIPLE or slot == slots:
-                kept = self._kept(alive)
+            if n_alive <= KEEP * len(active) - ROW_MULTIPLE:
+                kept, holes, tail = self._packed(alive)
                 active, token, pads, noise = active[kept], token[kept], pads[kept], noise[kept]
-                slots = min(2 * slots, longest + max_new) if slot == slots else slots
-                cache = [self._moved(pair, kept, slot, slots) for pair in cache]
                 alive = alive[kept]
+                cache = [self._dropped(pair, len(kept), holes, tail) for pair in cache]
+                bias = self._bias(pads, slot, slots)
+            if slot == slots:
+                slots = min(2 * slots, longest + max_new)
+                every = torch.arange(len(active), device=self.device)
+                cache = [self._moved(pair, every, slot, slots) for pair in cache]
                 bias = self._bias(pads, slot, slots)
             bias[..., slot] = 0
             # Slots are read in multiples, so that the shapes of the products repeat; the bias hides
@@ -311,15 +313,28 @@ class LlamaSampler:
         slots = min(most, -(-(longest + 64) // READ_MULTIPLE) * READ_MULTIPLE)
         return x[:, -1], [self._moved(pair, groups, longest, slots) for pair in cache], pads
 
-    def _kept(self, alive: torch.Tensor) -> torch.Tensor:
-        """The live rows, and as many finished ones as make up a multiple (shapes that repeat are
-        faster), in order.
+    def _packed(self, alive: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """How to drop finished rows with little copying: live rows of the tail move into holes at the front.
+
+        Returns the row that each kept place takes, the places filled, and the rows that fill them. As many finished rows
+        stay as make up a multiple: shapes that repeat are faster.
         """
         n_alive = int(alive.sum())
-        spare = (-n_alive) % ROW_MULTIPLE if n_alive > ROW_MULTIPLE else 0
-        chosen = alive.clone()
-        chosen[(~alive).nonzero()[:spare, 0]] = True
-        return chosen.nonzero()[:, 0]
+        n = -(-n_alive // ROW_MULTIPLE) * ROW_MULTIPLE if n_alive > ROW_MULTIPLE else n_alive
+        tail = alive[n:].nonzero()[:, 0] + n
+        holes = (~alive[:n]).nonzero()[: len(tail), 0]
+        kept = torch.arange(n, device=self.device)
+        kept[holes] = tail
+        return kept, holes, tail
+
+    def _dropped(self, pair, n: int, holes: torch.Tensor, tail: torch.Tensor):
+        """The cache of a layer with the rows `tail` moved to the places `holes`, cut to `n` rows; in place."""
+        shortened = []
+        for tensor in pair:
+            rows = tensor.view(-1, self.kv_heads, *tensor.shape[1:])
+            rows[holes] = rows[tail]
+            shortened.append(tensor[: n * self.kv_heads])
+        return tuple(shortened)
 
     def _empty(self, rows: int, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Room for the keys (rows * kv_heads, width, slots) and values (rows * kv_heads, slots,

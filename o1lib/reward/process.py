@@ -230,7 +230,7 @@ VALUE_RECIPES = {
 }
 
 
-def make_value(name: str, out: str | Path | None = None, **_) -> Path:
+def make_value(name: str, out: str | Path | None = None) -> Path:
     """Train a named value model on what its policy visits on training problems (one pass), and save it with its card."""
     parent, numbers, n_problems, n, lr = VALUE_RECIPES[name]
     begun = time.monotonic()

@@ -41,7 +41,6 @@ from o1lib.policy.policy import Sample as Response
 from o1lib.policy.space import Node, Space
 from o1lib.reward.guidance import Guidance
 
-
 # --- requests
 
 

@@ -76,9 +76,7 @@ def draw_search(axis, task: Countdown, root, most: int = 14) -> None:
 
     def place(node, depth: int) -> float:
         nonlocal width
-        below = sorted(
-            (c for c in node.children or () if c.visits), key=lambda c: -c.visits
-        )[:most]
+        below = sorted((c for c in node.children or () if c.visits), key=lambda c: -c.visits)[:most]
         if below:
             spots = [place(child, depth + 1) for child in below]
             x = sum(spots) / len(spots)
