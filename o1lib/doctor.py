@@ -90,7 +90,8 @@ def _outputs() -> str:
 
 
 def _checkpoints() -> str:
-    from o1lib.policy.checkpoints import load
+    from o1lib.policy.policy import Policy
+    from o1lib.reward.process import VALUE_RECIPES, ValueModel
 
     folder = data_dir() / "checkpoints"
     names = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
@@ -101,7 +102,7 @@ def _checkpoints() -> str:
     broken = []
     for name in names:
         try:
-            load(name)
+            (ValueModel if name in VALUE_RECIPES else Policy).load(name)
         except ValueError as error:
             broken.append(f"{name} ({error})")
     if broken:

@@ -5,15 +5,18 @@ import re
 
 import nbformat
 import pytest
+from transformers import AutoModelForCausalLM, LlamaForTokenClassification
 
 from o1lib import doctor
 from o1lib.lab import results
-from o1lib.lab.notebooks import find_notebooks
+from o1lib.lab.notebooks import STATE, VIEW, _cleaned, find_notebooks
 from o1lib.lab.paths import ROOT, data_dir, file_hash, outputs_dir
 from o1lib.lab.results import MIME, accept, compare, load_expected, reported
 from o1lib.lab.scale import pass_at_k, pick
+from o1lib.learning.recipes import IMPROVEMENTS
 from o1lib.policy.checkpoints import RECIPES, card_of, find, load
 from o1lib.policy.model import SIZES
+from o1lib.reward.process import VALUE_RECIPES
 from o1lib.viz.plots import interval, smooth
 
 SHIPPED = sorted(p.name for p in (data_dir() / "checkpoints").glob("*") if p.is_dir())
@@ -65,15 +68,33 @@ def test_accepting_keeps_tolerances(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "ROOT", tmp_path)
     accept("00_x", "ci", {"a": 0.123456})
     path = results.expected_file("00_x")
-    path.write_text(path.read_text().replace("0.15", "0.5"))
+    path.write_text(path.read_text().replace("0.3", "0.5"))
     accept("00_x", "ci", {"a": 0.2, "b": 1.0})
-    assert load_expected("00_x", "ci") == {"a": [0.2, 0.5], "b": [1.0, 0.15]}
+    assert load_expected("00_x", "ci") == {"a": [0.2, 0.5], "b": [1.0, 0.3]}
     assert load_expected("00_x", "laptop") == {}
 
 
 def test_reported_reads_outputs():
     cell = {"outputs": [{"data": {MIME: {"name": "x", "value": 0.5}}}, {"text": "hm"}]}
     assert reported({"cells": [cell, {"source": ""}]}) == {"x": 0.5}
+
+
+def test_committed_notebooks_keep_widgets_but_no_progress_bars():
+    states = {
+        "aa1": {"model_name": "HBoxModel", "state": {"children": ["IPY_MODEL_aa2"]}},
+        "aa2": {"model_name": "FloatProgressModel"},
+        "bb1": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_bb2"]}},
+        "bb2": {"model_name": "TextModel"},
+    }
+    outputs = [{"data": {VIEW: {"model_id": name}}} for name in ("aa1", "bb1")]
+    cells = [{"metadata": {"papermill": 1}, "outputs": [*outputs, {"text": "kept"}]}]
+    cells.append({"metadata": {"tags": ["injected-parameters"]}})
+    widgets = {STATE: {"state": states, "version_major": 2}}
+    cleaned = _cleaned({"cells": cells, "metadata": {"papermill": 1, "widgets": widgets}})
+    [cell] = cleaned["cells"]
+    assert cell == {"metadata": {}, "outputs": [outputs[1], {"text": "kept"}]}
+    assert set(cleaned["metadata"]["widgets"][STATE]["state"]) == {"bb1", "bb2"}
+    assert "papermill" not in cleaned["metadata"]
 
 
 def test_doctor_names_the_mend(monkeypatch, tmp_path):
@@ -112,25 +133,37 @@ def test_shipped_checkpoints(name):
     """Loadable, small, with a card; made from the parent that is shipped beside it, by the recipe
     that is in the code.
     """
-    model, tokenizer = load(name)
+    kind = LlamaForTokenClassification if name in VALUE_RECIPES else AutoModelForCausalLM
+    model, tokenizer = load(name, kind=kind)
     card = card_of(name)
     assert (find(name) / "model.safetensors").stat().st_size < 8 * 2**20
     assert model.num_parameters() == card["weights"]
     assert len(tokenizer) == model.config.vocab_size
     assert {"command", "seed", "parent", "parent_hash", "minutes", "scores"} <= set(card)
-    recipe = RECIPES[name]
-    assert card["parent"] == recipe.parent
-    assert card["config"] == json.loads(json.dumps(recipe.config.__dict__)), (
-        "the recipe has changed since"
-    )
-    if recipe.parent not in SIZES:
-        parent = file_hash(find(recipe.parent) / "model.safetensors")
-        assert card["parent_hash"] == parent, f"{recipe.parent} has changed since {name} was made"
+    if name in RECIPES:
+        parent, config = RECIPES[name].parent, vars(RECIPES[name].config)
+    elif name in IMPROVEMENTS:
+        parent, config = IMPROVEMENTS[name].parent, vars(IMPROVEMENTS[name])
+    else:
+        parent, _, problems, n, lr = VALUE_RECIPES[name]
+        config = card["config"] | {"problems": problems, "samples": n, "lr": lr}
+    assert card["parent"] == parent
+    assert card["config"] == json.loads(json.dumps(config)), "the recipe has changed since"
+    if parent not in SIZES:
+        present = file_hash(find(parent) / "model.safetensors")
+        assert card["parent_hash"] == present, f"{parent} has changed since {name} was made"
     assert not list(find(name).glob("*.bin")) + list(find(name).glob("*.pt"))
 
 
 def test_the_shipped_names():
-    assert set(SHIPPED) == {"nano-base", "nano-think", "base", "think"}
+    assert set(SHIPPED) == {*RECIPES, *VALUE_RECIPES, *IMPROVEMENTS}
+
+
+def test_a_value_model_is_no_policy():
+    with pytest.raises(ValueError, match="is no LlamaForCausalLM"):
+        load("nano-value")
+    with pytest.raises(ValueError, match="is no LlamaForTokenClassification: it lacks score"):
+        load("nano-think", kind=LlamaForTokenClassification)
 
 
 def test_readme_names_what_exists():

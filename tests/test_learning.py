@@ -1,11 +1,14 @@
 """Learning: advantages and losses against TRL's numbers, gradients against the exact one, exact resume, odd batches."""
 
+import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from o1lib.lab.runlog import read_log
+from o1lib.learning import recipes
 from o1lib.learning.collect import (
     as_experience,
     expert_iteration,
@@ -28,6 +31,7 @@ from o1lib.learning.losses import (
     kl_penalty,
     token_weights,
 )
+from o1lib.learning.recipes import step_back
 from o1lib.policy import traces
 from o1lib.policy.corpus import Document, Mixture, encode, think_part
 from o1lib.policy.model import build_model
@@ -62,7 +66,7 @@ def test_grpo_equals_trl(average, loss_type, scale, beta, tmp_path, monkeypatch)
     rng, n, limit = random.Random(0), 4, 24
     problems = task.problems("train", 3)
     fixed = {}  # completions, sampler's log-probabilities and rewards
-    for i, problem in enumerate(problems):
+    for i in range(len(problems)):
         for j in range(n):
             ids = [rng.randint(20, 900) for _ in range(rng.randint(1, limit))]
             fixed[i, j] = (ids, [rng.uniform(-9, -5) for _ in ids], rng.choice([0.0, 0.3, 1.0]))
@@ -320,7 +324,7 @@ def test_held_out_goals_are_refused():
 
 def test_expert_iteration_keeps_the_shortest_and_corrects_the_wrong():
     one = lambda step: [PROBLEM]  # noqa: E731
-    batch = expert_iteration(task, one, 3)(Scripted([LONGER, WRONG, RIGHT]), 0)
+    batch = expert_iteration(task, one, 3, keep="shortest")(Scripted([LONGER, WRONG, RIGHT]), 0)
     assert RIGHT in [tokenizer.decode(e.completion_ids) for e in batch.experiences]
     assert LONGER not in [tokenizer.decode(e.completion_ids) for e in batch.experiences]
     assert batch.stats["corrected"] == 1
@@ -377,6 +381,53 @@ def test_corrections_agree_up_to_the_first_mistake(n_numbers):
         text = " ".join(t for t, _ in fixed)
         assert world.verify(problem, text)
         assert text.split()[:place] == words[:place]
+
+
+def test_stepping_back_averages_the_weights():
+    policy, start = fresh(), Policy(build_model("nano", seed=1), tokenizer)
+    before = [p.clone() for p in policy.model.parameters()]
+    step_back(policy, start, 0.75)
+    for mine, was, other in zip(
+        policy.model.parameters(), before, start.model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(mine, 0.75 * was + 0.25 * other)
+    # The sampler has the new weights.
+    [[one]] = policy.sample(["think : 1"], temperature=0, max_new_tokens=4)
+    [[two]] = Policy(policy.model, tokenizer).sample(["think : 1"], temperature=0, max_new_tokens=4)
+    assert one.token_ids == two.token_ids
+    with pytest.raises(ValueError, match="share"):
+        step_back(policy, start, 1.5)
+
+
+def test_recipes_run_end_to_end(tmp_path, monkeypatch):
+    """Every stage of a tiny recipe, killed in between: one checkpoint with its card and logs."""
+    tiny = replace(
+        recipes.IMPROVEMENTS["nano-rl"],
+        ei_rounds=1,
+        ei_problems=4,
+        rl_steps=2,
+        rl_prompts=2,
+        max_new_tokens=40,
+    )
+    monkeypatch.setitem(recipes.IMPROVEMENTS, "nano-rl", tiny)
+    monkeypatch.setattr(recipes.checkpoints, "scores", lambda *_: {"val_inputs": 0.5})
+    with monkeypatch.context() as broken:
+        broken.setitem(recipes.STAGES, "grpo", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            recipes.improve("nano-rl", tmp_path / "run", tmp_path / "made")
+    folder = recipes.improve("nano-rl", tmp_path / "run", tmp_path / "made")
+    card = json.loads((folder / "card.json").read_text())
+    assert card["parent"] == "nano-think"
+    assert card["config"]["ei_rounds"] == 1
+    rows = read_log(folder / "expert_iteration.csv")
+    assert [r["step"] for r in rows] == [0, 1]  # not run twice
+    assert [r["step"] for r in read_log(folder / "grpo.csv")] == [0, 1, 2]
+    start, made = Policy.load("nano-think"), Policy.load(folder)
+    moved = [
+        float((a - b).abs().max())
+        for a, b in zip(start.model.parameters(), made.model.parameters(), strict=True)
+    ]
+    assert 0 < max(moved) < 0.05
 
 
 def test_a_false_yes_is_noticed_and_mended():

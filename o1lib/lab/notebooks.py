@@ -93,8 +93,14 @@ def _print(table, summary) -> None:
         )
 
 
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+
+
 def _cleaned(notebook: dict) -> dict:
-    """An executed notebook without what papermill added to it."""
+    """An executed notebook without what papermill added to it, and without finished progress bars."""
+    states = notebook["metadata"].get("widgets", {}).get(STATE, {}).get("state", {})
+    bars = {name for name, model in states.items() if model["model_name"] == "HBoxModel"}
     cells = [
         cell
         for cell in notebook["cells"]
@@ -103,7 +109,21 @@ def _cleaned(notebook: dict) -> dict:
     for cell in cells:
         for name in ("papermill", "execution"):
             cell["metadata"].pop(name, None)
+        if "outputs" in cell:
+            cell["outputs"] = [
+                output
+                for output in cell["outputs"]
+                if output.get("data", {}).get(VIEW, {}).get("model_id") not in bars
+            ]
+    shown, kept = json.dumps(cells), {}
+    while more := {k: v for k, v in states.items() if k not in kept and k in shown}:
+        kept |= more  # a widget's state names those of its parts
+        shown = json.dumps(more)
+    states.clear()
+    states.update(kept)
     metadata = {k: v for k, v in notebook["metadata"].items() if k != "papermill"}
+    if not states:
+        metadata.pop("widgets", None)
     return notebook | {"cells": cells, "metadata": metadata}
 
 

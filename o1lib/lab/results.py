@@ -56,8 +56,8 @@ def load_expected(notebook: str, scale: str) -> dict[str, list[float]]:
 def accept(notebook: str, scale: str, found: dict[str, float]) -> None:
     """Record the numbers of a run as the expected ones; tolerances that were set by hand stay."""
     default = (
-        0.15 if scale == "ci" else 0.08
-    )  # fewer puzzles at ci: rates spread more between machines
+        0.3 if scale == "ci" else 0.12
+    )  # fewer puzzles at ci: rates spread more between machines, float32 samples differ from bfloat16 ones
     path = expected_file(notebook)
     table = json.loads(path.read_text()) if path.exists() else {}
     before = table.get(scale, {})

@@ -87,7 +87,7 @@ def expert_iteration(
     n: int = 4,
     *,
     max_new_tokens: int = 512,
-    keep: str = "shortest",
+    keep: str = "random",
     corrections: bool = True,
     old: Callable[[], Mixture] | None = None,
     old_share: float = 1 / 3,
@@ -95,11 +95,11 @@ def expert_iteration(
 ) -> Collector:
     """Sample, keep what was right, and let the exact writer correct what was wrong.
 
-    For every problem the shortest right chain is kept (or one at random, or all of them), and one failed chain, if there
+    For every problem one right chain is kept (at random, the shortest, or all of them), and one failed chain, if there
     is any, is corrected (`o1lib.learning.corrections`).
 
     Args:
-        keep: `shortest`, `random` or `all`.
+        keep: `random`, `shortest` or `all`; the shortest is the hastiest (notebook 04, section 4).
         old: a mixture of older data, of which `old_share` of the round's tokens are drawn against forgetting.
     """
     if keep not in ("shortest", "random", "all"):

@@ -93,8 +93,14 @@ def load(
         raise ValueError(
             f"the checkpoint {folder} cannot be read: {str(error).splitlines()[0][:200]}"
         ) from error
-    if report["missing_keys"]:
-        raise ValueError(f"the checkpoint {folder} lacks {sorted(report['missing_keys'])[0]}")
+    for what, keys in (
+        ("lacks", report["missing_keys"]),
+        ("has, beside it,", report["unexpected_keys"]),
+    ):
+        if keys:
+            raise ValueError(
+                f"the checkpoint {folder} is no {type(model).__name__}: it {what} {sorted(keys)[0]}"
+            )
     return model.to(device).eval(), tokenizer
 
 

@@ -38,7 +38,8 @@ class Space:
 
     @property
     def root(self) -> Node:
-        return Node(self.problem, self.task.initial(self.problem))
+        initial = getattr(self.task, "initial", None)  # a task without steps has only this node
+        return Node(self.problem, initial(self.problem) if initial else None)
 
     @property
     def prompt(self) -> str:

@@ -226,7 +226,7 @@ def _rows(
 
 VALUE_RECIPES = {
     # name: (policy, numbers, training problems, samples of each, learning rate)
-    "nano-value": ("nano-think", 3, 12_000, 4, 1e-3),
+    "nano-value": ("nano-think", 3, 48_000, 4, 1e-3),
 }
 
 
@@ -240,7 +240,7 @@ def make_value(name: str, out: str | Path | None = None) -> Path:
         some = [task.train_problem(i) for i in range(start, min(n_problems, start + 500))]
         labels += visited(policy, task, some, n)
     value = ValueModel.from_policy(policy)
-    losses = train_value(value, labels, epochs=1, lr=lr)
+    losses = train_value(value, labels, epochs=1, lr=lr, batch_tokens=1024)
     card = {
         "name": name,
         "command": f"o1lib train {name}",
