@@ -60,8 +60,8 @@ class Improvement:
 
 
 IMPROVEMENTS = {
-    "nano-rl": Improvement("nano-think", 3, 999, 200, 10, 2048, 6e-4, 40, 96, 8, 4e-5, 0.7),
-    "think-rl": Improvement("think", 4, 200, 512, 4, 2048, 3e-4, 40, 32, 8, 4e-5, 0.7),
+    "nano-rl": Improvement("nano-think", 3, 999, 200, 10, 2048, 6e-4, 40, 96, 8, 4e-5, 0.75),
+    "think-rl": Improvement("think", 4, 200, 512, 6, 2048, 4e-4, 20, 32, 8, 4e-5, 0.75),
 }
 
 
