@@ -507,10 +507,27 @@ def test_a_run_refuses_what_does_not_fit(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match="cannot be read"):
         learn(fresh(), **settings(tmp_path, "run"))
+    learn(fresh(), **settings(tmp_path, "other"), stop_after=1, settings={"kl": 0})
+    with pytest.raises(ValueError, match="another configuration"):
+        learn(fresh(), **settings(tmp_path, "other"), settings={"kl": 1})
     with pytest.raises(ValueError, match="need steps"):
         Schedule(-1, 1e-4)
     with pytest.raises(ValueError, match="needs a reference"):
         policy_gradient(kl=0.1)
+
+
+def test_a_run_stopped_before_its_first_save_starts_from_the_same_weights(tmp_path):
+    whole, policy = fresh(), fresh()
+    learn(whole, **settings(tmp_path, "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        learn(policy, **settings(tmp_path, "run"), on_row=interrupt)
+    learn(policy, **settings(tmp_path, "run"))
+    assert numbers(tmp_path / "whole") == numbers(tmp_path / "run")
+
+
+def interrupt(log):
+    if len(log.rows) == 2:
+        raise KeyboardInterrupt
 
 
 def test_a_gradient_that_is_no_number_stops_the_run(tmp_path):

@@ -3,7 +3,7 @@ an exact searcher makes of the failures (expert iteration with corrections).
 
 Every collector refuses problems with held-out goals, and follows from the number of the step alone.
 
-Used in notebook 04, sections 3 and 4.
+Used in notebook 04, sections 3 to 5.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def expert_iteration(
     is any, is corrected (`o1lib.learning.corrections`).
 
     Args:
-        keep: `random`, `shortest` or `all`; the shortest is the hastiest (notebook 04, section 4).
+        keep: `random`, `shortest` or `all`; the shortest is the hastiest (notebook 04, section 5).
         old: a mixture of older data, of which `old_share` of the round's tokens are drawn against forgetting.
     """
     if keep not in ("shortest", "random", "all"):

@@ -8,7 +8,7 @@ mistake. Then one of two things follows:
 * any other mistake is replaced by what is right.
 
 Source: Ross et al. (2011), arXiv 1011.0686 (DAgger); POLICY: "cut failed chains and let the exact searcher finish them".
-Used in notebook 04, section 4.
+Used in notebook 04, section 3.
 """
 
 from __future__ import annotations

@@ -250,6 +250,7 @@ def learn(
     schedule: Schedule,
     run_dir: str | Path,
     *,
+    settings: dict | None = None,
     save_minutes: float = 2.0,
     stop_after: int | None = None,
     stop_seconds: float | None = None,
@@ -261,6 +262,7 @@ def learn(
     """Run the loop in place and return its log; an interrupted run in `run_dir` goes on where it was saved, to the same numbers.
 
     Args:
+        settings: what else says which run this is (JSON); a saved run with others is refused, not continued.
         callback: `callback(policy, step)` before the first step, every `callback_every` steps and at the end; what it
             returns (e.g. success on the validation split) is logged.
         stop_after: stop after this many steps, as if interrupted (the state is saved).
@@ -274,10 +276,12 @@ def learn(
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     model = policy.model
-    options = vars(schedule)
+    options = vars(schedule) | (settings or {})
     optimizer = make_optimizer(model, schedule.lr, schedule.weight_decay)
     position = load_state(run_dir, model, optimizer, options)
     step = position["step"] if position else 0
+    if not position:  # a run that is stopped early starts again from the same weights
+        save_state(run_dir, model, optimizer, options, {"step": 0})
     log = RunLog(run_dir / "log.csv", keep=lambda row: int(row["step"]) <= step)
     on_cpu = next(model.parameters()).device.type == "cpu"
     model.set_attn_implementation(attention.NAME if on_cpu else "sdpa")

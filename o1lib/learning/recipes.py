@@ -4,7 +4,7 @@ Both stages are the one loop of `o1lib.learning.loop`, each with its own log, an
 than the supervised chains had them. The *step back* averages the weights with those of the start: what was learned on the
 training goals largely stays, and so does what the start knew about all others (Wortsman et al. 2022, arXiv 2109.01903).
 
-Used in notebook 04, sections 3 to 5.
+Used in notebook 04, sections 3, 4 and 6.
 """
 
 from __future__ import annotations
@@ -88,9 +88,8 @@ def iterate_expert(policy: Policy, recipe: Improvement, run_dir: str | Path, **o
         seed=recipe.seed,
     )
     schedule = Schedule(recipe.ei_rounds, recipe.ei_lr, warmup_steps=1)
-    return learn(
-        policy, collect, behavior_cloning(), schedule, run_dir, label="expert iteration", **options
-    )
+    options = {"label": "expert iteration", "settings": asdict(recipe)} | options
+    return learn(policy, collect, behavior_cloning(), schedule, run_dir, **options)
 
 
 def grpo(policy: Policy, recipe: Improvement, run_dir: str | Path, **options) -> RunLog:
@@ -105,7 +104,8 @@ def grpo(policy: Policy, recipe: Improvement, run_dir: str | Path, **options) ->
     )
     schedule = Schedule(recipe.rl_steps, recipe.rl_lr, warmup_steps=5)
     update = policy_gradient(average="token", max_length=recipe.max_new_tokens)
-    return learn(policy, collect, update, schedule, run_dir, label="GRPO", **options)
+    options = {"label": "GRPO", "settings": asdict(recipe)} | options
+    return learn(policy, collect, update, schedule, run_dir, **options)
 
 
 @torch.no_grad()
