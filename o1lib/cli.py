@@ -157,7 +157,7 @@ def evaluate(
     each = {name: report[name] / report["n"] for name in ("tokens", "scored", "checks")}
     spent = ", ".join(f"{value:.0f} {name}" for name, value in each.items() if value)
     click.echo(
-        f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), {spent} a puzzle, {report['seconds']:.1f} s"
+        f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), {spent or 'nothing spent'} a puzzle, {report['seconds']:.1f} s"
     )
 
 

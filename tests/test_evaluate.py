@@ -12,6 +12,7 @@ from o1lib.policy import checkpoints
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy, Sample
 from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.reward.guidance import OracleGuidance
 from o1lib.search.evaluate import evaluate, read_puzzles
 from o1lib.tasks import Countdown
 
@@ -81,7 +82,16 @@ def test_budget_is_kept():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"search": "guess"}, {"select": "coin"}, {"search": "sample", "n": 0}, {"budget": 0}]
+    "wrong",
+    [
+        {"search": "guess"},
+        {"select": "coin"},
+        {"search": "sample", "n": 0},
+        {"budget": 0},
+        {"search": "mcts"},
+        {"search": "greedy", "guidance": OracleGuidance()},
+        {"search": "beam", "instruction": "think"},
+    ],
 )
 def test_bad_options_are_refused(wrong):
     with pytest.raises(ValueError, match=r".+"):

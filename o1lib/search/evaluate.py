@@ -155,6 +155,8 @@ def evaluate(
         raise ValueError(f"{search} searches over the steps of 'solve', not of {instruction!r}")
     if search == "mcts" and guidance is None:
         raise ValueError("mcts asks for values: give it a guidance")
+    if guidance is not None and search not in ("beam", "mcts"):
+        raise ValueError(f"{search} uses no guidance; beam and mcts do")
     if not isinstance(budget, Budget):
         if budget is not None and budget < 1:
             raise ValueError(f"the budget must be at least one token, got {budget}")
