@@ -124,7 +124,7 @@ def policy_gradient(
     minibatches: int = 1,
     kl: float = 0.0,
     reference: torch.nn.Module | None = None,
-    micro_tokens: int = 4096,
+    micro_tokens: int = 1024,
     clip_norm: float = 1.0,
     bf16: bool | None = None,
 ) -> Updater:
