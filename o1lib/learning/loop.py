@@ -5,7 +5,7 @@ to log`. Any collector goes with any updater: that is the roadmap's point that s
 halves of one method. The problems and the noise of a step follow from its number, so weights, optimizer and
 the number of the step are the whole state of a run.
 
-Left out on purpose: several processes, asynchronous rollouts, learning-rate schedules other than a warm-up.
+Left out on purpose: several processes, asynchronous rollouts, learning-rate schedules other than warm-up and linear decay.
 
 Used in notebook 04.
 """

@@ -51,6 +51,7 @@ class Policy:
         device = next(model.parameters()).device.type
         self.bf16 = fast_bf16(device) if bf16 is None else bf16
         self._sampler: LlamaSampler | None = None
+        self._has_turns = "<assistant>" in tokenizer.get_vocab()
 
     @classmethod
     def load(cls, name: str | Path, device: str | None = None, bf16: bool | None = None) -> Policy:
@@ -73,7 +74,7 @@ class Policy:
 
     def encode(self, prompt: str, prefix: str = "") -> list[int]:
         """Token ids of a prompt with the assistant's turn opened, and begun with `prefix`."""
-        if "<assistant>" in self.tokenizer.get_vocab():
+        if self._has_turns:
             return encode_prompt(self.tokenizer, prompt, prefix)
         message = [{"role": "user", "content": prompt}]
         ids = self.tokenizer.apply_chat_template(

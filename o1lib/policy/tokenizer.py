@@ -90,11 +90,14 @@ def build_tokenizer(digits: bool = False) -> PreTrainedTokenizerFast:
     return fast
 
 
+@lru_cache(maxsize=1 << 16)
+def encode_text(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]:
+    """Token ids of a piece of text. Searches meet the same pieces again and again, so they are remembered."""
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, prompt: str, prefix: str = "") -> list[int]:
     """Token ids of a user's prompt, with the assistant's turn opened and begun with `prefix`."""
-    ids = [tokenizer.bos_token_id, tokenizer.convert_tokens_to_ids("<user>")]
-    ids += tokenizer.encode(prompt, add_special_tokens=False)
-    ids.append(tokenizer.convert_tokens_to_ids("<assistant>"))
-    if prefix:
-        ids += tokenizer.encode(prefix, add_special_tokens=False)
-    return ids
+    user, assistant = encode_text(tokenizer, "<user>"), encode_text(tokenizer, "<assistant>")
+    asked, begun = encode_text(tokenizer, prompt), encode_text(tokenizer, prefix)
+    return [tokenizer.bos_token_id, *user, *asked, *assistant, *begun]

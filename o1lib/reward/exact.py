@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from o1lib.policy.policy import Policy
 from o1lib.policy.space import Node, Space
+from o1lib.policy.tokenizer import encode_text
 
 
 @dataclass
@@ -93,7 +94,7 @@ def enumerate_values(
 
 
 def _encode(policy: Policy, text: str) -> list[int]:
-    return policy.tokenizer.encode(text, add_special_tokens=False)
+    return list(encode_text(policy.tokenizer, text))
 
 
 def _ids(policy: Policy, space: Space, node: Node) -> list[int]:

@@ -27,7 +27,7 @@ from o1lib.lab.paths import file_hash, outputs_dir
 from o1lib.policy import attention, checkpoints
 from o1lib.policy.policy import Policy
 from o1lib.policy.space import Node, Space
-from o1lib.policy.tokenizer import encode_prompt
+from o1lib.policy.tokenizer import encode_prompt, encode_text
 from o1lib.policy.train import like_lengths, make_optimizer, padded
 from o1lib.tasks.base import refuse_held_out
 from o1lib.tasks.countdown import Countdown
@@ -115,7 +115,7 @@ class ValueModel:
 
     def scored_tokens(self, space: Space, node: Node) -> int:
         """The tokens of the prefix (the prompt is not counted)."""
-        return len(self.tokenizer.encode(space.prefix(node), add_special_tokens=False))
+        return len(encode_text(self.tokenizer, space.prefix(node)))
 
     @torch.inference_mode()
     def values(

@@ -39,6 +39,7 @@ from tqdm.auto import tqdm
 from o1lib.policy.policy import Policy
 from o1lib.policy.policy import Sample as Response
 from o1lib.policy.space import Node, Space
+from o1lib.policy.tokenizer import encode_text
 from o1lib.reward.guidance import Guidance
 
 # --- requests
@@ -281,8 +282,8 @@ def _answer_logprobs(asking: list[_Run], policy: Policy, budget: Budget, guidanc
             texts = [space.continuation(node, step) for step in steps]
         else:
             steps, texts = None, list(run.request.texts)
-        prefix = policy.tokenizer.encode(space.prefix(node), add_special_tokens=False)
-        ids = [policy.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        prefix = encode_text(policy.tokenizer, space.prefix(node))
+        ids = [list(encode_text(policy.tokenizer, text)) for text in texts]
         price = len(prefix) + sum(map(len, ids))
         if price > run.cost.left(budget, "scored"):
             run.advance(error=OutOfBudget("scored tokens"))
