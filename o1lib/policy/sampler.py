@@ -35,11 +35,10 @@ from o1lib.policy.generation import (
     uniform_noise,
 )
 
-# oneDNN prepares a kernel for every new matrix shape: rows and slots are taken in multiples, so
-# that shapes repeat.
 KEEP = 0.95  # rows are dropped from the cache when about this share, or fewer, are alive
+# oneDNN prepares a kernel for every new matrix shape: rows are taken in multiples, so that shapes repeat.
 ROW_MULTIPLE = 16
-READ_MULTIPLE = 32
+READ_MULTIPLE = 8  # slots are read in multiples, so that rows of the cache begin at aligned places
 
 
 class LlamaSampler:
@@ -243,8 +242,7 @@ class LlamaSampler:
                 cache = [self._moved(pair, every, slot, slots) for pair in cache]
                 bias = self._bias(pads, slot, slots)
             bias[..., slot] = 0
-            # Slots are read in multiples, so that the shapes of the products repeat; the bias hides
-            # those not yet written.
+            # Slots are read in multiples; the bias hides those not yet written.
             read = min(slots, -(-(slot + 1) // READ_MULTIPLE) * READ_MULTIPLE)
             positions = (slot - pads).clamp_(max=self.limit - 1)[:, None]
             hidden = self._forward(token[:, None], positions, cache, slot, bias[..., :read])[:, 0]
@@ -310,7 +308,7 @@ class LlamaSampler:
         x = self._forward(ids, (places[None, :] - pads[:, None]).clamp_(min=0), cache, 0, bias)
         repeats = torch.as_tensor(n, device=self.device)
         groups = torch.arange(len(prompts), device=self.device).repeat_interleave(repeats)
-        slots = min(most, -(-(longest + 64) // READ_MULTIPLE) * READ_MULTIPLE)
+        slots = min(most, -(-(longest + 64) // 32) * 32)
         return x[:, -1], [self._moved(pair, groups, longest, slots) for pair in cache], pads
 
     def _packed(self, alive: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
