@@ -75,6 +75,14 @@ _STEP = re.compile(
 )
 
 
+@lru_cache(maxsize=1 << 14)
+def _steps(numbers: tuple[int, ...]) -> tuple[Step, ...]:
+    """The legal steps from some numbers; searches ask for those of one state several times."""
+    if len(numbers) == 1:
+        return ()
+    return tuple(Step(*step, left) for step, left in oracle.steps(numbers))
+
+
 class Countdown:
     """The Countdown task.
 
@@ -212,13 +220,11 @@ class Countdown:
 
     def legal_steps(self, state: State) -> list[Step]:
         """Every legal step, in canonical order, each once."""
-        if len(state.numbers) == 1:
-            return []
-        return [Step(*step, left) for step, left in oracle.steps(state.numbers)]
+        return list(_steps(state.numbers))
 
     def apply(self, state: State, step: Step) -> State:
         """The state after a step. Raises `ValueError` for a step that is not legal here."""
-        if step not in self.legal_steps(state):
+        if step not in _steps(state.numbers):
             raise ValueError(f"'{step.text}' is not a legal step from {state}")
         return State(step.rest, state.target)
 
