@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from o1lib.lab import machine
-from o1lib.lab.paths import file_hash, outputs_dir
+from o1lib.lab.paths import outputs_dir
 from o1lib.lab.runlog import RunLog
 from o1lib.learning.collect import expert_iteration, rollouts, training_problems
 from o1lib.learning.loop import Schedule, behavior_cloning, learn, policy_gradient
@@ -143,18 +143,15 @@ def improve(name: str, run_dir: str | Path | None = None, out: str | Path | None
         for stage, run in STAGES.items()
     }
     step_back(policy, Policy.load(recipe.parent, device), recipe.share)
-    card = {
-        "name": name,
-        "command": f"o1lib train {name}",
-        "seed": recipe.seed,
-        "parent": recipe.parent,
-        "parent_hash": file_hash(checkpoints.find(recipe.parent) / "model.safetensors"),
-        "weights": policy.model.num_parameters(),
-        "config": asdict(recipe),
-        "minutes": round(sum(sum(log.column("seconds")) for log in logs.values()) / 60, 1),
-        "machine": machine.describe(),
-        "scores": checkpoints.scores(policy.model, recipe.numbers),
-    }
+    card = checkpoints.new_card(
+        name,
+        policy.model,
+        recipe.parent,
+        asdict(recipe),
+        sum(sum(log.column("seconds")) for log in logs.values()) / 60,
+        seed=recipe.seed,
+        scores=checkpoints.scores(policy.model, recipe.numbers),
+    )
     folder = checkpoints.save(policy.model, out or outputs_dir() / "checkpoints" / name, card)
     for stage in STAGES:
         shutil.copy(run_dir / stage / "log.csv", folder / f"{stage}.csv")

@@ -132,6 +132,23 @@ def card_of(name: str | Path) -> dict:
     return json.loads((find(name) / "card.json").read_text())
 
 
+def new_card(name: str, model, parent: str, config: dict, minutes: float, **more) -> dict:
+    """What a checkpoint's card says: the command, the parent and its hash, the recipe, what it cost, and `more`."""
+    shipped = parent not in SIZES
+    return {
+        "name": name,
+        "command": f"o1lib train {name}",
+        "seed": 0,
+        "parent": parent,
+        "parent_hash": file_hash(find(parent) / "model.safetensors") if shipped else None,
+        "weights": model.num_parameters(),
+        "config": config,
+        "minutes": round(minutes, 1),
+        "machine": machine.describe(),
+        "scores": {},
+    } | more
+
+
 def make(
     name: str, run_dir: str | Path | None = None, out: str | Path | None = None, **train_options
 ) -> Path:
@@ -143,12 +160,10 @@ def make(
         raise ValueError(f"unknown checkpoint {name!r}; choose from {', '.join(RECIPES)}")
     recipe = RECIPES[name]
     device = machine.default_device()
-    parent_hash = None
     if recipe.parent in SIZES:
         model = build_model(recipe.parent, recipe.seed).to(device)
     else:
-        parent = find(recipe.parent)
-        model, parent_hash = load(parent, device)[0], file_hash(parent / "model.safetensors")
+        model = load(recipe.parent, device)[0]
     run_dir = Path(run_dir or outputs_dir() / "runs" / name)
     log = train(
         model,
@@ -160,21 +175,17 @@ def make(
     )
     if log.rows[-1]["tokens"] < recipe.config.tokens:
         return run_dir
-    card = {
-        "name": name,
-        "command": f"o1lib train {name}",
-        "seed": recipe.seed,
-        "parent": recipe.parent,
-        "parent_hash": parent_hash,
-        "weights": model.num_parameters(),
-        "config": asdict(recipe.config),
-        "tokens": log.rows[-1]["tokens"],
-        "updates": log.rows[-1]["step"],
-        "minutes": round(sum(r["seconds"] for r in log.rows) / 60, 1),
-        "loss": round(log.rows[-1]["loss"], 4),
-        "machine": machine.describe(),
-        "scores": {},
-    }
+    card = new_card(
+        name,
+        model,
+        recipe.parent,
+        asdict(recipe.config),
+        sum(r["seconds"] for r in log.rows) / 60,
+        seed=recipe.seed,
+        tokens=log.rows[-1]["tokens"],
+        updates=log.rows[-1]["step"],
+        loss=round(log.rows[-1]["loss"], 4),
+    )
     if name.endswith("think"):
         card["scores"] = scores(model, 3 if name.startswith("nano") else 4)
     folder = save(model, out or outputs_dir() / "checkpoints" / name, card)

@@ -22,8 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm.auto import tqdm
 from transformers import LlamaForTokenClassification
 
-from o1lib.lab import machine
-from o1lib.lab.paths import file_hash, outputs_dir
+from o1lib.lab.paths import outputs_dir
 from o1lib.policy import attention, checkpoints
 from o1lib.policy.policy import Policy
 from o1lib.policy.space import Node, Space
@@ -185,9 +184,9 @@ def train_value(
                 (loss / count).backward()
                 loss_sum += float(loss.detach())
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-            progress = seen / total
+            done = seen / total
             for group in optimizer.param_groups:  # a short warm-up, then linear to zero
-                group["lr"] = lr * min(1.0, (progress + 0.01) / 0.05) * (1 - progress)
+                group["lr"] = lr * min(1.0, (done + 0.01) / 0.05) * (1 - done)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             losses.append(loss_sum / count)
@@ -241,18 +240,13 @@ def make_value(name: str, out: str | Path | None = None) -> Path:
         labels += visited(policy, task, some, n)
     value = ValueModel.from_policy(policy)
     losses = train_value(value, labels, epochs=1, lr=lr, batch_tokens=1024)
-    card = {
-        "name": name,
-        "command": f"o1lib train {name}",
-        "seed": 0,
-        "parent": parent,
-        "parent_hash": file_hash(checkpoints.find(parent) / "model.safetensors"),
-        "weights": value.model.num_parameters(),
-        "config": {"problems": n_problems, "samples": n, "lr": lr, "labels": len(labels)},
-        "updates": len(losses),
-        "minutes": round((time.monotonic() - begun) / 60, 1),
-        "loss": round(sum(losses[-100:]) / len(losses[-100:]), 4),
-        "machine": machine.describe(),
-        "scores": {},
-    }
+    card = checkpoints.new_card(
+        name,
+        value.model,
+        parent,
+        {"problems": n_problems, "samples": n, "lr": lr, "labels": len(labels)},
+        (time.monotonic() - begun) / 60,
+        updates=len(losses),
+        loss=round(sum(losses[-100:]) / len(losses[-100:]), 4),
+    )
     return checkpoints.save(value.model, out or outputs_dir() / "checkpoints" / name, card)

@@ -92,7 +92,7 @@ def loss_curves(
     axis.legend(title="kind of token")
 
 
-def live_plot(name: str, label: str, every: int = 1):
+def live_plot(name: str, label: str):
     """A callback for `learn(on_row=...)` that redraws a column of the log while a run goes on."""
     from IPython.display import display
 
@@ -101,7 +101,7 @@ def live_plot(name: str, label: str, every: int = 1):
     def redraw(log) -> None:
         nonlocal handle
         points = [(r["step"], r[name]) for r in log.rows if isinstance(r.get(name), (int, float))]
-        if not points or (len(points) - 1) % every:
+        if not points:
             return
         with plt.rc_context(STYLE):
             fig, axis = plt.subplots(figsize=(6, 2.6))
