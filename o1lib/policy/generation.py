@@ -91,15 +91,15 @@ def choose(
 
     logits (rows, vocabulary) float32, noise (rows,) uniform in (0, 1).
     """
+    probabilities = (logits if temperature in (0, 1) else logits / temperature).softmax(-1)
     if temperature == 0:
-        token = logits.argmax(-1)
-        return token, logits.log_softmax(-1).gather(-1, token[:, None])[:, 0]
-    logprobs = (logits / temperature).log_softmax(-1)
-    cumulative = logprobs.exp().cumsum(-1)
-    # The sum may fall a rounding error short of one: the noise is scaled to what is there.
-    token = torch.searchsorted(cumulative, (noise * cumulative[:, -1])[:, None], right=True)[:, 0]
-    token = token.clamp_(max=logits.shape[-1] - 1)
-    return token, logprobs.gather(-1, token[:, None])[:, 0]
+        token = logits.argmax(-1, keepdim=True)
+    else:
+        cumulative = probabilities.cumsum(-1)
+        # The sum may fall a rounding error short of one: the noise is scaled to what is there.
+        token = torch.searchsorted(cumulative, (noise * cumulative[:, -1])[:, None], right=True)
+        token.clamp_(max=logits.shape[-1] - 1)
+    return token[:, 0], probabilities.gather(-1, token)[:, 0].log()
 
 
 def collect(tokens, logprobs, lengths, finished, n: int) -> list[list[Generation]]:
