@@ -1,6 +1,7 @@
 """Comparisons of ways to write a chain (notebook 01, section 3), judged on the validation splits only.
 
-* `grammars`: the recipe of `nano-think` (drills, 3-number and 4-number chains) with its chains in each of the three grammars.
+* `grammars`: the recipe of `nano-think` with chains, and the drills of their equality test, in each of the three grammars. (`fan`
+  and `blocks` share the test, so they start from `nano-base`; `dfs` starts from a base of its own, made by the same recipe.)
 * `numbers`: 4-number chains alone, from random weights, with numbers as words and with numbers in digits.
 
 `o1lib train comparisons` redoes them; what is finished is kept, so a stopped comparison goes on.
@@ -15,7 +16,7 @@ from pathlib import Path
 from o1lib.lab.paths import data_dir, outputs_dir
 from o1lib.lab.runlog import RunLog
 from o1lib.policy.checkpoints import RECIPES, greedy_results, load
-from o1lib.policy.corpus import Mixture, think_part, think_parts
+from o1lib.policy.corpus import Mixture, base_parts, think_part, think_parts
 from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy
 from o1lib.policy.tokenizer import build_tokenizer
@@ -28,7 +29,7 @@ CUTOFFS = (64, 128, 192, 256, 384, 512, 768, 1024)
 
 @dataclass(frozen=True)
 class Arm:
-    """One run of a comparison: its name, the grammar, whether numbers are digits, and where it starts."""
+    """One arm of a comparison: its name, the grammar, whether numbers are digits, where it starts, and the seeds it is run with."""
 
     comparison: str
     name: str
@@ -38,12 +39,13 @@ class Arm:
         None  # whose parent, mixture and settings; None: chains alone, random weights
     )
     tokens: int = 4_000_000
+    seeds: tuple[int, ...] = (0,)
 
 
 ARMS = (
-    Arm("grammars", "fan", recipe="nano-think"),
-    Arm("grammars", "blocks", "blocks", recipe="nano-think"),
-    Arm("grammars", "dfs", "dfs", recipe="nano-think"),
+    Arm("grammars", "fan", recipe="nano-think", seeds=(0, 1)),
+    Arm("grammars", "blocks", "blocks", recipe="nano-think", seeds=(0, 1)),
+    Arm("grammars", "dfs", "dfs", recipe="nano-think", seeds=(0, 1)),
     Arm("numbers", "words"),
     Arm("numbers", "digits", digits=True),
 )
@@ -53,7 +55,8 @@ def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dic
     """Train and judge one arm; returns the rows of the success table and of the loss curves."""
     tokenizer, style = build_tokenizer(digits=arm.digits), Style(arm.grammar)
     if arm.recipe:
-        model, config = load(RECIPES[arm.recipe].parent)[0], RECIPES[arm.recipe].config
+        recipe = RECIPES[arm.recipe]
+        model, config = _base(recipe.parent, style), recipe.config
         parts = think_parts(3, style)
     else:
         model, config = (
@@ -78,6 +81,20 @@ def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dic
     return table, list(_curve(log, key))
 
 
+def _base(name: str, style: Style):
+    """The base model that chains of a grammar start from: the shipped one, which drills the test of `fan` and `blocks`, or its recipe
+    with the tests of `dfs`.
+    """
+    if style.grammar != "dfs":
+        return load(name)[0]
+    recipe, tokenizer = RECIPES[name], build_tokenizer()
+    model = build_model(recipe.parent, recipe.seed)
+    folder = outputs_dir() / "runs" / f"{name}-{style.grammar}-{recipe.config.tokens}"
+    mixture = Mixture(base_parts(style), tokenizer, recipe.seed)
+    train(model, mixture, recipe.config, folder, label=f"{name} {style.grammar}")
+    return model
+
+
 def _curve(log: RunLog, key: dict, points: int = 60) -> Iterator[dict]:
     """The log's losses, averaged over equal stretches."""
     size = max(1, len(log.rows) // points)
@@ -90,15 +107,13 @@ def _curve(log: RunLog, key: dict, points: int = 60) -> Iterator[dict]:
         yield row
 
 
-def compare(
-    seeds: tuple[int, ...] = (0,), out: str | Path | None = None, arms=ARMS, n: int = 200
-) -> Path:
+def compare(out: str | Path | None = None, arms=ARMS, n: int = 200) -> Path:
     """Run what is missing of the comparisons; returns the folder of `comparisons.csv` and `curves.csv`."""
     out = Path(out or data_dir() / "logs")
     table, curves = RunLog(out / "comparisons.csv"), RunLog(out / "curves.csv")
     finished = {(row["comparison"], row["name"], row["seed"]) for row in curves.rows}
-    for seed in seeds:
-        for arm in arms:
+    for arm in arms:
+        for seed in arm.seeds:
             if (arm.comparison, arm.name, seed) in finished:
                 continue
             rows, points = run_arm(arm, seed, n)

@@ -159,7 +159,7 @@ def answer_part(n_numbers: int) -> Part:
     return partial(_reply, "answer", n_numbers=n_numbers, write=write)
 
 
-def judge_part(rng: random.Random) -> Document:
+def judge_part(rng: random.Random, style: Style = Style()) -> Document:
     """Is a state of two or three numbers alive? Half of them are (instruction `judge`)."""
     want_alive = rng.random() < 0.5
     while True:
@@ -168,7 +168,7 @@ def judge_part(rng: random.Random) -> Document:
             rng.choice(_TRAINED),
         )
         if oracle.solvable(state.numbers, state.target) == want_alive:
-            return Document(f"judge : {state}", traces.judge(state, rng))
+            return Document(f"judge : {state}", traces.judge(state, rng, style))
 
 
 def propose_part(rng: random.Random) -> Document:
@@ -219,7 +219,7 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
     return Document(None, [(" ".join(lines), True)])
 
 
-def equality_part(rng: random.Random, n: int = 6, style: Style = Style(slip=0.0)) -> Document:
+def equality_part(rng: random.Random, n: int = 6) -> Document:
     """The equality test alone: what is wanted beside what two numbers give; half of the tests
     succeed.
     """
@@ -228,18 +228,33 @@ def equality_part(rng: random.Random, n: int = 6, style: Style = Style(slip=0.0)
         goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
         x, y = _random_number(rng), rng.randint(1, 13)
         kept = rng.randint(1, 13)
-        if (
-            rng.random() < 0.5
-        ):  # make it a hit: choose the goal among what the values and the kept number make
-            reached = [
-                g for v in values(x, y) for g in values(v, kept) if g not in HELD_OUT_TARGETS
-            ]
-            goal = rng.choice(reached) if reached else goal
+        if rng.random() < 0.5:  # a hit: a goal that one of the values and the kept number make
+            reached = [g for v in values(x, y) for g in values(v, kept)]
+            goal = _one_of(reached, goal, rng)
         wanted = values(goal, kept)
         shown, hit = traces._hit(values(x, y), wanted)
         lines.append(
             f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
         )
+    return Document(None, [(" ".join(lines), True)])
+
+
+def _one_of(reached: list[int], goal: int, rng: random.Random) -> int:
+    """One of the goals that can be reached and may be trained, else the goal that there was."""
+    reached = [g for g in reached if g not in HELD_OUT_TARGETS]
+    return rng.choice(reached) if reached else goal
+
+
+def dfs_test_part(rng: random.Random, n: int = 6) -> Document:
+    """The equality test of the grammar `dfs`: what two numbers give beside the goal; half of the tests succeed."""
+    lines = []
+    for _ in range(n):
+        goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
+        x, y = _random_number(rng), rng.randint(1, 13)
+        if rng.random() < 0.5:
+            goal = _one_of(values(x, y), goal, rng)
+        shown, hit = traces._hit(values(x, y), [goal])
+        lines.append(f"get {x} {y} : {words(shown)} for {goal} {'no' if hit is None else 'yes'}")
     return Document(None, [(" ".join(lines), True)])
 
 
@@ -253,8 +268,7 @@ def joins_part(rng: random.Random, n: int = 6) -> Document:
         c, d, result = rng.randint(1, 13), rng.randint(1, 13), _random_number(rng)
         others = values(c, d)
         if rng.random() < 0.5:
-            reached = [g for v in others for g in values(v, result) if g not in HELD_OUT_TARGETS]
-            goal = rng.choice(reached) if reached else goal
+            goal = _one_of([g for v in others for g in values(v, result)], goal, rng)
         shown, hit = traces._hit(values(goal, result), others)
         verdict = "no" if hit is None else "yes"
         lines.append(
@@ -307,11 +321,14 @@ def arithmetic_part(rng: random.Random) -> Document:
 # --- the mixtures of the shipped checkpoints
 
 
-def base_parts() -> dict[str, tuple[float, Part]]:
-    """Pre-training: the small skills first, a little language, facts and logic beside them."""
+def base_parts(style: Style = Style()) -> dict[str, tuple[float, Part]]:
+    """Pre-training: the small skills first (the equality tests are those of the grammar), a little language, facts and logic
+    beside them.
+    """
+    dfs = style.grammar == "dfs"
     return {
-        "tests": (26, equality_part),
-        "joins": (10, joins_part),
+        "tests": (26, dfs_test_part if dfs else equality_part),
+        "joins": (10, dfs_test_part if dfs else joins_part),
         "lists": (28, lists_part),
         "compose": (12, compose_part),
         "links": (8, links_part),
@@ -334,11 +351,11 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
     return parts | {
         "solve": (5, solve_part(n_numbers)),
         "answer": (2, answer_part(n_numbers)),
-        "judge": (5, judge_part),
+        "judge": (5, partial(judge_part, style=style)),
         "propose": (3, propose_part),
         "revise": (3, revise_part(n_numbers, style)),
         "arithmetic": (3, arithmetic_part),
-        "tests": (4, equality_part),
+        "tests": (4, base_parts(style)["tests"][1]),
         "lists": (5, lists_part),
         "compose": (2, compose_part),
     }

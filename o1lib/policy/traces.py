@@ -184,21 +184,32 @@ class _Writer:
             if self.blocks(rest, [step]):
                 return
 
+    def dfs(self, numbers: tuple[int, ...], before: list) -> bool:
+        """Settle a state of three numbers (or two): every step in turn, then what the last two numbers give, the goal beside it."""
+        if len(numbers) == 2:
+            shown, hit = _hit(values(*numbers), [self.goal])
+            self.say(f"get {words(numbers)} : {words(shown)} for {self.goal}")
+            self.say("no" if hit is None else "yes")
+            if hit is not None:
+                self.solved = [*before, equation(*numbers, hit)]
+            return hit is not None
+        for step, left in oracle.steps(numbers):
+            a, op, b, result = step
+            if 0 < result <= LARGEST:
+                self.say(f"then {a} {op} {b} = {result}")
+                if self.dfs(left, [*before, step]):
+                    return True
+        self.say("dead")
+        return False
+
+    def settle(self, numbers: tuple[int, ...]) -> bool:
+        """A problem of two or three numbers, in the grammar's own way (`fan` has none of its own)."""
+        return (self.dfs if self.style.grammar == "dfs" else self.blocks)(numbers, [])
+
     def run_dfs(self) -> None:
         for step, rest in self.first_steps():
-            for second, left in oracle.steps(rest):
-                a, op, b, result = second
-                if not 0 < result <= LARGEST:
-                    continue
-                shown, hit = _hit(values(*left), [self.goal])
-                self.say(
-                    f"then {a} {op} {b} = {result} get {words(left)} : {words(shown)} for {self.goal}"
-                )
-                self.say("no" if hit is None else "yes")
-                if hit is not None:
-                    self.solved = [step, second, equation(*left, hit)]
-                    return
-            self.say("dead")
+            if self.dfs(rest, [step]):
+                return
 
     def run_fan(self) -> None:
         joined = set()
@@ -259,7 +270,7 @@ def think(
     writer.order = list(dict.fromkeys(order))
     writer.say(f"<think> use {words(problem.numbers)} for {problem.target}")
     if len(problem.numbers) < 4:
-        writer.blocks(problem.numbers, [])
+        writer.settle(problem.numbers)
     else:
         getattr(writer, f"run_{style.grammar}")()
     if writer.solved is None:
@@ -308,7 +319,7 @@ def judge(state: Problem, rng: random.Random, style: Style = Style()) -> list[Pi
     """
     writer = _Writer(state, rng, style)
     writer.say(f"<think> use {words(state.numbers)} for {state.target}")
-    alive = writer.blocks(state.numbers, [])
+    alive = writer.settle(state.numbers)
     writer.say(f"</think> <answer> {'alive' if alive else 'dead'} </answer>")
     return writer.pieces
 
