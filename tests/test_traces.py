@@ -49,6 +49,11 @@ def test_chains_are_right(grammar, n):
         check = check_chain(text)
         assert check.lists == check.right_lists, text
         assert check.verdicts == check.right_verdicts
+        assert check.steps == check.right_steps > 0
+        if grammar != "dfs":  # nothing that a chain claims goes unchecked
+            assert check.verdicts == len(re.findall(r" (?:no|yes)\b", text))
+            written_lists = len(re.findall(r" (?:get|want) ", text)) - text.count(" wait ")
+            assert check.lists == written_lists - (n == 2), text
         for a, op, b, r in re.findall(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)", text):
             assert any(
                 step.result == int(r)
@@ -167,6 +172,38 @@ def test_revise_shows_a_wrong_attempt_with_its_value():
             task.verify_answer(problem, expression).reason == f"the answer is {value}, not {goal}"
         )
         assert task.verify(problem, document.text)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("want 28 20 96 6", "want 28 20 96 7"),
+        ("11 want 35 13 264", "11 want 35 13 265"),
+        ("7 + 5 = 12", "7 + 5 = 13"),
+        ("12 6 get 18 6 yes", "12 6 get 18 6 no"),
+        ("3 want 27 21 72 8 no", "3 want 27 21 72 8 yes"),
+    ],
+)
+def test_a_wrong_claim_is_found(right, wrong):
+    text = (
+        "<think> use 4 5 6 7 for 24 try 4 7 get 11 3 28 rest 5 6 for 24 keep 6 want 30 18 144 4 : 11 5 get 16 6 55 no "
+        "join 5 6 get 11 1 30 : 11 want 35 13 264 no 3 want 27 21 72 8 no dead try 5 7 get 12 2 35 rest 4 6 for 24 "
+        "keep 4 want 28 20 96 6 : 12 6 get 18 6 yes so 7 + 5 = 12 , 12 - 6 = 6 , 6 * 4 = 24 </think>"
+    )
+
+    def wrong_claims(text):
+        check = check_chain(text)
+        return (
+            check.lists
+            + check.verdicts
+            + check.steps
+            - (check.right_lists + check.right_verdicts + check.right_steps)
+        )
+
+    assert right in text
+    assert wrong_claims(text) == 0
+    assert wrong_claims(text.replace(right, wrong)) >= 1
+    assert check_chain("so 1 / 0 = 0 , 99999999999999 * 9 = 1").right_steps == 0
 
 
 def test_drills_are_true():

@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from o1lib.policy.traces import values
+from o1lib.tasks.expression import evaluate
 
 # Behavior -> the words that open it. The order is that of the paper's Table 1.
 BEHAVIORS = {
@@ -26,9 +27,17 @@ BEHAVIORS = {
 }
 BEHAVIOR_OF = {word: name for name, words in BEHAVIORS.items() for word in words}
 
+_GOAL = re.compile(r"use(?: [0-9]+)+ for ([0-9]+)")
 _LIST = re.compile(r"([0-9]+) ([0-9]+) get((?: [0-9]+)+)(?: (no|yes|wait|rest|:))?")
+_KEEP = re.compile(r"keep ([0-9]+) want((?: [0-9]+)+) :")
 _TEST = re.compile(r"want((?: [0-9]+)+) :((?: [0-9]+ [0-9]+ get(?: [0-9]+)*(?: wait| no| yes)?)+)")
 _ROW = re.compile(r"([0-9]+) ([0-9]+) get((?: [0-9]+)+) (no|yes)")
+_JOIN = re.compile(
+    r"join [0-9]+ [0-9]+ get((?: [0-9]+)+) :((?: [0-9]+ want(?: [0-9]+)* (?:no|yes))*)"
+)
+_JOIN_ROW = re.compile(r"([0-9]+) want((?: [0-9]+)*) (no|yes)")
+_STEP = re.compile(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)")
+_DIGITS = 12  # longer numbers are nonsense, not worth computing with
 
 
 def count_behaviors(text: str) -> Counter:
@@ -42,40 +51,58 @@ def count_behaviors(text: str) -> Counter:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """What the truth says of a chain's small steps: right lists of `lists`, right verdicts (`yes` /
-    `no`) of `verdicts`.
+    """What the truth says of a chain's small claims: right lists of `lists`, right verdicts (`yes` / `no`) of `verdicts`, right
+    `yes` of those that should be, right equations of `steps`.
     """
 
-    lists: int
-    right_lists: int
-    verdicts: int
-    right_verdicts: int
-    yes: int
-    right_yes: int
+    lists: int = 0
+    right_lists: int = 0
+    verdicts: int = 0
+    right_verdicts: int = 0
+    yes: int = 0
+    right_yes: int = 0
+    steps: int = 0
+    right_steps: int = 0
 
 
 def check_chain(text: str) -> ChainCheck:
-    """Hold every `x y get ...` and every verdict beside a `want` list against the truth.
+    """Hold every list (`x y get ...`, `keep k want ...`, `r want ...`), every verdict and every equation `a - b = c` of a chain in
+    the grammars `fan` and `blocks` against the truth.
 
     A list that ends in `yes` is cut at the hit, so any beginning of the true list counts as right
     there. A verdict is right when it agrees with the two lists *as they are written*: the equality
-    test is judged apart from the arithmetic.
+    test is judged apart from the arithmetic. `dead` is not judged: that takes the oracle.
     """
-    lists = right_lists = verdicts = right_verdicts = yes = right_yes = 0
+    found = Counter()
+
+    def judge_list(x: str, y: str, shown: str, cut: bool) -> None:
+        if len(x) + len(y) <= _DIGITS:
+            truth, written = values(int(x), int(y)), [int(v) for v in shown.split()]
+            right = written == truth or (cut and written == truth[: len(written)])
+            found.update(lists=1, right_lists=right)
+
+    def judge_verdict(one: str, other: str, verdict: str) -> None:
+        hit, said = bool(set(one.split()) & set(other.split())), verdict == "yes"
+        found.update(verdicts=1, right_verdicts=hit == said, yes=hit, right_yes=hit and said)
+
     for x, y, shown, ending in _LIST.findall(text):
-        if len(x) + len(y) > 12:
-            continue
-        truth, written = values(int(x), int(y)), [int(v) for v in shown.split()]
-        if ending == "wait":
-            continue
-        lists += 1
-        right_lists += written == truth or (ending == "yes" and written == truth[: len(written)])
+        if ending != "wait":
+            judge_list(x, y, shown, ending == "yes")
+    goal = _GOAL.search(text)
+    if goal:
+        for kept, wanted in _KEEP.findall(text):
+            judge_list(goal[1], kept, wanted, False)
     for wanted, tests in _TEST.findall(text):
-        goals = set(wanted.split())
         for _, _, shown, verdict in _ROW.findall(tests):
-            hit = bool(goals & set(shown.split()))
-            verdicts += 1
-            right_verdicts += hit == (verdict == "yes")
-            yes += hit
-            right_yes += hit and verdict == "yes"
-    return ChainCheck(lists, right_lists, verdicts, right_verdicts, yes, right_yes)
+            judge_verdict(wanted, shown, verdict)
+    for others, tests in _JOIN.findall(text):
+        for result, wanted, verdict in _JOIN_ROW.findall(tests):
+            judge_verdict(wanted, others, verdict)
+            if goal:
+                judge_list(goal[1], result, wanted, verdict == "yes")
+    for a, op, b, r in _STEP.findall(text):
+        if len(a) + len(b) <= _DIGITS:
+            # A division by zero is no equation.
+            right = (op, int(b)) != ("/", 0) and evaluate([int(a), int(b), op]) == int(r)
+            found.update(steps=1, right_steps=right)
+    return ChainCheck(**{name: int(count) for name, count in found.items()})

@@ -125,7 +125,7 @@ class _Writer:
         if self.rng.random() < self.style.slip:
             wrong = max(1, shown[-1] + self.rng.choice((-10, -2, -1, 1, 2, 10)))
             if wrong != shown[-1] and wrong not in wanted:
-                self.say(f"{x} {y} get {words(shown[:-1])}")
+                self.say(f"{x} {y} get {words(shown[:-1])}".rstrip())
                 self.say(str(wrong), counted=False)
                 self.say("wait")
         self.say(f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")

@@ -67,10 +67,10 @@ def color_of(line: str) -> str:
     words = line.split()
     for name in (
         "self-correction",
-        "alternative proposal",
-        "problem analysis",
         "self-evaluation",
         "task decomposition",
+        "alternative proposal",
+        "problem analysis",
         "task completion",
     ):
         if any(BEHAVIOR_OF.get(word) == name for word in words):
