@@ -48,12 +48,13 @@ def test_chains_are_right(grammar, n):
         assert task.verify(problem, text), text
         check = check_chain(text)
         assert check.lists == check.right_lists, text
+        assert check.wants == check.right_wants, text
         assert check.verdicts == check.right_verdicts
         assert check.steps == check.right_steps > 0
         if grammar != "dfs":  # nothing that a chain claims goes unchecked
             assert check.verdicts == len(re.findall(r" (?:no|yes)\b", text))
-            written_lists = len(re.findall(r" (?:get|want) ", text)) - text.count(" wait ")
-            assert check.lists == written_lists - (n == 2), text
+            assert check.lists == text.count(" get ") - text.count(" wait "), text
+            assert check.wants == text.count(" want ") - (n == 2), text
         for a, op, b, r in re.findall(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)", text):
             assert any(
                 step.result == int(r)
@@ -193,12 +194,8 @@ def test_a_wrong_claim_is_found(right, wrong):
 
     def wrong_claims(text):
         check = check_chain(text)
-        return (
-            check.lists
-            + check.verdicts
-            + check.steps
-            - (check.right_lists + check.right_verdicts + check.right_steps)
-        )
+        kinds = ("lists", "wants", "verdicts", "steps")
+        return sum(getattr(check, k) - getattr(check, f"right_{k}") for k in kinds)
 
     assert right in text
     assert wrong_claims(text) == 0

@@ -51,12 +51,14 @@ def count_behaviors(text: str) -> Counter:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """What the truth says of a chain's small claims: right lists of `lists`, right verdicts (`yes` / `no`) of `verdicts`, right
-    `yes` of those that should be, right equations of `steps`.
+    """What the truth says of a chain's small claims: right lists of what two numbers give (`lists`), right lists of what is
+    wanted (`wants`), right verdicts (`yes` / `no`), right `yes` of those that should be, right equations (`steps`).
     """
 
     lists: int = 0
     right_lists: int = 0
+    wants: int = 0
+    right_wants: int = 0
     verdicts: int = 0
     right_verdicts: int = 0
     yes: int = 0
@@ -75,11 +77,11 @@ def check_chain(text: str) -> ChainCheck:
     """
     found = Counter()
 
-    def judge_list(x: str, y: str, shown: str, cut: bool) -> None:
+    def judge_list(kind: str, x: str, y: str, shown: str, cut: bool) -> None:
         if len(x) + len(y) <= _DIGITS:
             truth, written = values(int(x), int(y)), [int(v) for v in shown.split()]
             right = written == truth or (cut and written == truth[: len(written)])
-            found.update(lists=1, right_lists=right)
+            found.update({kind: 1, f"right_{kind}": right})
 
     def judge_verdict(one: str, other: str, verdict: str) -> None:
         hit, said = bool(set(one.split()) & set(other.split())), verdict == "yes"
@@ -87,11 +89,11 @@ def check_chain(text: str) -> ChainCheck:
 
     for x, y, shown, ending in _LIST.findall(text):
         if ending != "wait":
-            judge_list(x, y, shown, ending == "yes")
+            judge_list("lists", x, y, shown, ending == "yes")
     goal = _GOAL.search(text)
     if goal:
         for kept, wanted in _KEEP.findall(text):
-            judge_list(goal[1], kept, wanted, False)
+            judge_list("wants", goal[1], kept, wanted, False)
     for wanted, tests in _TEST.findall(text):
         for _, _, shown, verdict in _ROW.findall(tests):
             judge_verdict(wanted, shown, verdict)
@@ -99,7 +101,7 @@ def check_chain(text: str) -> ChainCheck:
         for result, wanted, verdict in _JOIN_ROW.findall(tests):
             judge_verdict(wanted, others, verdict)
             if goal:
-                judge_list(goal[1], result, wanted, verdict == "yes")
+                judge_list("wants", goal[1], result, wanted, verdict == "yes")
     for a, op, b, r in _STEP.findall(text):
         if len(a) + len(b) <= _DIGITS:
             # A division by zero is no equation.
