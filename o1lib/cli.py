@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +15,51 @@ import click
 
 SEARCHES = ("greedy", "sample", "majority", "best_of_n", "depth_first", "beam", "mcts")
 SCALES = click.Choice(["ci", "laptop", "gpu"])
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number")
+    return value
+
+
+class Kept:
+    """The results of an evaluation, written line by line beside the report's place until the report itself is complete.
+
+    Raises `ValueError` where the report cannot be written, or where a stopped run's results lie.
+    """
+
+    def __init__(self, out: Path, puzzles: str):
+        if out.is_dir() or not out.parent.is_dir():
+            raise ValueError(
+                f"{out} cannot be written: it is a folder, or its folder does not exist"
+            )
+        self.out = out.resolve()
+        if self.out.exists() and not self.out.is_file():
+            raise ValueError(f"{out} cannot be written: it is no ordinary file")
+        if self.out == Path(puzzles).resolve():
+            raise ValueError(f"{out} holds the puzzles")
+        self.lines = self.out.with_name(self.out.name + ".partial.jsonl")
+        if self.lines.exists():
+            raise ValueError(
+                f"{self.lines} holds the results of a run that was stopped: move or delete it first"
+            )
+        self.count = 0
+
+    def add(self, result: dict) -> None:
+        with self.lines.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        self.count += 1
+
+    def finish(self, report: dict) -> None:
+        partial = self.out.with_name(self.out.name + ".part")
+        try:
+            partial.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        os.replace(partial, self.out)
+        self.lines.unlink(missing_ok=True)
 
 
 class Group(click.Group):
@@ -40,6 +87,7 @@ def main() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 @main.command()
@@ -105,9 +153,14 @@ def run(
     "--budget-checks", type=click.IntRange(0), default=None, help="Checker calls at most."
 )
 @click.option("--max-new-tokens", type=click.IntRange(1, 1100), default=512)
-@click.option("--temperature", type=click.FloatRange(0, 100), default=1.0)
+@click.option("--temperature", type=click.FloatRange(0, 100), default=1.0, callback=_finite)
 @click.option("--seed", type=int, default=0)
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Report file (JSON).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Report file (JSON). Until it is complete, finished puzzles are kept beside it, a batch at a time.",
+)
 def evaluate(
     puzzles: str,
     checkpoint: str,
@@ -127,13 +180,7 @@ def evaluate(
     from o1lib.search.evaluate import read_puzzles
 
     problems = read_puzzles(puzzles)
-    if out:
-        if out.is_dir() or not out.parent.is_dir():
-            raise ValueError(
-                f"{out} cannot be written: it is a folder, or its folder does not exist"
-            )
-        kept = out.with_name(out.name + ".partial.jsonl")
-        kept.write_text("")
+    kept = Kept(out, puzzles) if out else None
     policy = Policy.load(checkpoint)
     options["budget"] = Budget(budget, budget_scored, budget_checks)
     if guidance:
@@ -141,19 +188,20 @@ def evaluate(
             OracleGuidance() if guidance == "oracle" else ValueModel.load(guidance)
         )
 
-    def keep(result: dict) -> None:
-        if out:
-            with kept.open("a") as file:
-                file.write(json.dumps(result) + "\n")
-
-    report = run_evaluation(policy, problems, on_result=keep, **options)
-    report["settings"] |= {"checkpoint": checkpoint, "puzzles": Path(puzzles).name}
-    report["settings"]["guidance"] = guidance
-    if out:
-        partial = out.with_name(out.name + ".part")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        os.replace(partial, out)
-        kept.unlink()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        report = run_evaluation(policy, problems, on_result=kept and kept.add, **options)
+        report["settings"] |= {"checkpoint": checkpoint, "puzzles": Path(puzzles).name}
+        report["settings"]["guidance"] = guidance
+        if kept:
+            kept.finish(report)
+    except BaseException:
+        if kept and kept.count:
+            click.echo(
+                f"stopped: {kept.count} of {len(problems)} puzzles are kept in {kept.lines}",
+                err=True,
+            )
+        raise
     each = {name: report[name] / report["n"] for name in ("tokens", "scored", "checks")}
     spent = ", ".join(f"{value:.0f} {name}" for name, value in each.items() if value)
     click.echo(
@@ -208,7 +256,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--seconds", type=click.FloatRange(0.1), default=5.0)
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, callback=_finite)
 def traces(seconds: float) -> None:
     """Chains written per second on one core."""
     from o1lib.bench import bench_traces

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from o1lib.lab import machine
-from o1lib.lab.paths import ROOT, data_dir, outputs_dir
+from o1lib.lab.paths import ROOT, data_dir, file_hash, outputs_dir
 
 MINIMUM_PYTHON = (3, 11)
 
@@ -24,6 +24,7 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
         ("disk", _disk),
         ("outputs", _outputs),
         ("checkpoints", _checkpoints),
+        ("notebooks", _notebooks),
         ("Jupyter kernel", _kernel),
     ]
 
@@ -43,7 +44,7 @@ def _packages() -> str:
         return "requirements.txt is not beside the package; not checked"
     wrong = []
     lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
-    pins = [line.split("==") for line in lines if "==" in line]
+    pins = [line.split("==")[:2] for line in lines if "==" in line]
     for name, version in pins:
         try:
             found = importlib.metadata.version(name).split("+")[0]
@@ -90,26 +91,41 @@ def _outputs() -> str:
 
 
 def _checkpoints() -> str:
+    """Every checkpoint that has a recipe is there, is read, and has a card with the scores that it was shipped with."""
+    from o1lib.learning.recipes import IMPROVEMENTS
+    from o1lib.policy.checkpoints import RECIPES, card_of, find
     from o1lib.policy.policy import Policy
     from o1lib.reward.process import VALUE_RECIPES, ValueModel
 
-    folder = data_dir() / "checkpoints"
-    names = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
-    if not names:
-        raise ValueError(
-            "none shipped in data/checkpoints: get the repository with its data, or train them (o1lib train NAME)"
-        )
+    names = sorted([*RECIPES, *VALUE_RECIPES, *IMPROVEMENTS])
     broken = []
     for name in names:
         try:
+            find(name)
             (ValueModel if name in VALUE_RECIPES else Policy).load(name)
-        except ValueError as error:
-            broken.append(f"{name} ({error})")
+            parent, known = card_of(name)["parent"], card_of(name)["parent_hash"]
+            if known and file_hash(find(parent) / "model.safetensors") != known:
+                broken.append(f"{name} (its parent {parent} has changed since it was trained)")
+        except (ValueError, KeyError, OSError) as error:
+            broken.append(f"{name} ({type(error).__name__}: {error})")
     if broken:
         raise ValueError(
-            f"unreadable: {'; '.join(broken)}: restore data/checkpoints from the repository"
+            f"{'; '.join(broken)}: restore data/checkpoints from the repository, or train them (o1lib train NAME)"
         )
     return ", ".join(names)
+
+
+def _notebooks() -> str:
+    from o1lib.lab.notebooks import find_notebooks
+
+    missing = [
+        name
+        for name in ("comparisons", "curves")
+        if not (data_dir() / "logs" / f"{name}.csv").exists()
+    ]
+    if missing:
+        raise ValueError(f"data/logs lacks {', '.join(missing)}: restore data/ from the repository")
+    return f"{len(find_notebooks([]))} found"
 
 
 def _kernel() -> str:

@@ -107,7 +107,7 @@ def test_real_policy_end_to_end():
     assert report["tokens"] <= 3 * 2 * 8
 
 
-GOOD = '{"numbers": [4, 6, 8, 8], "target": 24}\n\n{"numbers": [1, 2, 3]}\n'
+GOOD = '{"numbers": [4, 6, 8, 8], "target": 24}\n\n{"numbers": [2, 3, 4]}\n'
 
 
 def test_reads_json_lines_and_csv(tmp_path):
@@ -115,28 +115,40 @@ def test_reads_json_lines_and_csv(tmp_path):
     path.write_text(GOOD)
     assert [(p.numbers, p.target) for p in read_puzzles(path)] == [
         ((4, 6, 8, 8), 24),
-        ((1, 2, 3), 24),
+        ((2, 3, 4), 24),
     ]
     path = tmp_path / "p.csv"
     path.write_text("\ufeffRank,Puzzles,Rate\n1,1 1 4 6,99%\n2,1 1 11 11,96%\n")
     assert [p.numbers for p in read_puzzles(path)] == [(1, 1, 4, 6), (1, 1, 11, 11)]
+    path.write_text("Puzzles,target\r\n3 5 8,16\r\n4 6,\r\n")
+    assert [(p.numbers, p.target) for p in read_puzzles(path)] == [((3, 5, 8), 16), ((4, 6), 24)]
+    path.write_text('\n\n{"numbers": [4, 6], "note": "a\u2028b"}\n')
+    assert [p.numbers for p in read_puzzles(path)] == [(4, 6)]
 
 
 def test_reads_splits():
     assert read_puzzles("game24") == Countdown(4).problems("game24")
     assert read_puzzles("val_targets:3:7") == Countdown(3).problems("val_targets", 7)
-    for wrong in ("val_targets:x", "val_targets:3:4:5", "val_targets:9"):
-        with pytest.raises(ValueError, match=r"a split reads|from 2 to 6"):
+    assert read_puzzles("game24:3:2") == Countdown(3).problems("game24", 2)
+    for wrong in (
+        "val_targets:x",
+        "val_targets:3:4:5",
+        "val_targets:9",
+        "game24:0",
+        "game24:3:0",
+        "game24:6:2",
+    ):
+        with pytest.raises(ValueError, match=r"a split reads|from 2 to 6|no puzzles|too large"):
             read_puzzles(wrong)
 
 
 BAD = {
     "empty": ("", "is empty"),
-    "not json": ('{"numbers": [1, 2, 3]}\n{oops\n', "line 2: not JSON"),
+    "not json": ('{"numbers": [4, 6]}\n{oops\n', "line 2: not JSON"),
     "no numbers": ('{"target": 24}', "line 1: expected an object with 'numbers'"),
-    "list": ('{"numbers": [1, 2]}\n[1, 2]', "line 2: expected an object"),
+    "list": ('{"numbers": [4, 6]}\n[1, 2]', "line 2: expected an object"),
     "negative": (
-        '{"numbers": [1, 2]}\n\n{"numbers": [1, -2]}',
+        '{"numbers": [4, 6]}\n\n{"numbers": [1, -2]}',
         "line 3: every number must be a positive integer",
     ),
     "text number": ('{"numbers": ["1", 2]}', "line 1: every number"),
@@ -151,6 +163,12 @@ BAD = {
     "csv without column": ("a,b\n1,2\n", "line 1: expected JSON lines, or a CSV header"),
     "csv bad line": ("Puzzles\n1 2 3 4\n1 x 3\n", "line 3: 'Puzzles' must be numbers"),
     "csv empty": ("Puzzles\n", "has no puzzles"),
+    "csv open quote": ('Puzzles\n"3 5 8\n1 2 3\n', "line 2"),
+    "csv huge cell": ("Puzzles\n" + "1" * 200_000, "line [12]: not CSV"),
+    "impossible": (
+        '{"numbers": [4, 6]}\n{"numbers": [1, 1, 1]}',
+        "line 2: the puzzle is impossible",
+    ),
 }
 
 
@@ -221,6 +239,10 @@ def test_command_writes_a_report_that_can_be_rechecked(tiny):
         (["evaluate", "--puzzles", "PUZZLES", "--unknown"], "--unknown"),
         (["evaluate", "--puzzles", "PUZZLES", "--n", "0"], "--n"),
         (["evaluate", "--puzzles", "PUZZLES", "--temperature", "-1"], "--temperature"),
+        (["evaluate", "--puzzles", "PUZZLES", "--temperature", "nan"], "not a finite number"),
+        (["evaluate", "--puzzles", "PUZZLES", "--out", "PUZZLES"], "holds the puzzles"),
+        (["evaluate", "--puzzles", "PUZZLES", "--out", "/dev/null"], "no ordinary file"),
+        (["bench", "traces", "--seconds", "nan"], "not a finite number"),
         (["evaluate", "--puzzles", "PUZZLES", "--out", "/"], "cannot be written"),
         (["train", "nothing"], "unknown checkpoint"),
         (["run", "99"], "no notebook starts with"),
@@ -269,7 +291,31 @@ def test_a_killed_evaluation_keeps_its_results(tiny, monkeypatch):
         out,
     )
     assert done.exit_code != 0
+    assert "256 of 600 puzzles are kept" in done.output
     assert not out.exists()
     kept = (tiny / "killed.json.partial.jsonl").read_text().splitlines()
     assert len(kept) == calls[0] == 256
     assert json.loads(kept[0])["numbers"] == [4, 6, 8]
+    again = o1lib("evaluate", "--puzzles", tiny / "many.jsonl", "--out", out)
+    assert again.exit_code == 2
+    assert "a run that was stopped" in again.output
+    assert (tiny / "killed.json.partial.jsonl").read_text().splitlines() == kept
+
+
+def test_a_hard_puzzle_does_not_hold_back_the_others(tiny):
+    """Depth-first search of six numbers takes long; the finished puzzles beside it are reported meanwhile."""
+    task, policy, done = Countdown(), Policy.load(tiny / "tiny"), []
+    hard = task.problem([7, 11, 13, 17, 19, 23], 10**17)
+
+    class Enough(Exception):
+        pass
+
+    def stop(result):
+        done.append(result["numbers"])
+        if len(done) == 2:
+            raise Enough
+
+    puzzles = [hard, task.problem([4, 6]), task.problem([2, 3, 4])]
+    with pytest.raises(Enough):
+        evaluate(policy, puzzles, search="depth_first", on_result=stop, progress=False)
+    assert done == [[4, 6], [2, 3, 4]]

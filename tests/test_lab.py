@@ -102,6 +102,8 @@ def test_doctor_names_the_mend(monkeypatch, tmp_path):
     monkeypatch.setenv("O1LIB_DATA", str(tmp_path))
     with pytest.raises(ValueError, match="o1lib train"):
         doctor._checkpoints()
+    with pytest.raises(ValueError, match="data/logs lacks"):
+        doctor._notebooks()
     (tmp_path / "checkpoints" / "broken").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"restore data/checkpoints"):
         doctor._checkpoints()

@@ -161,3 +161,17 @@ class TestArithmetic:
     def test_malformed_problems_are_refused(self, expression):
         with pytest.raises(ValueError, match=r".+"):
             self.task.problem(expression)
+
+
+@pytest.mark.parametrize(
+    "numbers", [list, None, "358", b"358", bytearray(b"358"), {3, 5}, [-(10**5000), 2]]
+)
+def test_what_is_no_list_of_numbers_is_refused(numbers):
+    with pytest.raises(ValueError, match="must be"):
+        Countdown().problem(numbers, 24)
+
+
+@pytest.mark.parametrize("n", [-1, 1.5, "3"])
+def test_a_number_of_problems(n):
+    with pytest.raises(ValueError, match="n must be"):
+        Countdown().problems("game24", n)

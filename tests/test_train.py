@@ -237,3 +237,23 @@ def test_a_comparison_is_kept_and_goes_on(tmp_path, monkeypatch):
         for cutoff in (8, 16)
     ]
     assert {r["name"] for r in curves} == {"a", "b"}
+
+
+def test_checkpoints_that_cannot_work_are_refused(tmp_path):
+    """Weights that are not numbers, a tokenizer that is not the model's: an error at loading, not a wrong score."""
+    from tokenizers import Tokenizer
+
+    model = build_model("nano")
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        checkpoints.load(checkpoints.save(model, tmp_path / "nan", {}))
+    folder = checkpoints.save(build_model("nano"), tmp_path / "tokenizer", {})
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["one-too-many"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(ValueError, match="not the model's"):
+        checkpoints.load(folder)
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match=r"not the model's|cannot be read"):
+        checkpoints.load(folder)

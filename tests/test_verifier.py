@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o1lib.tasks import Countdown, Verdict
+from o1lib.tasks import Arithmetic, Countdown, Verdict
 from o1lib.tasks.expression import evaluate, numbers_of, parse_expression
 
 task = Countdown(4)
@@ -151,3 +151,23 @@ def test_value_equals_python_fractions(text):
 )
 def test_precedence_and_grouping(text, value):
     assert evaluate(parse_expression(text)) == value
+
+
+def test_a_million_spaces_behind_the_answer():
+    response = "<answer> 7 * 3 + 5 </answer>" + " " * 10**6
+    problem = Countdown(3).problem([3, 5, 7], 26)
+    assert Countdown(3).verify(problem, response)
+    assert not Countdown(3).verify(problem, response + "x")
+
+
+@pytest.mark.parametrize("answer", [None, b"3", 5, []])
+def test_an_answer_that_is_no_text(answer):
+    verdict = Countdown(3).verify_answer(Countdown(3).problem([3, 5, 7], 26), answer)
+    assert verdict.reason.startswith("an answer must be text")
+
+
+def test_arithmetic_wants_a_plain_number():
+    task = Arithmetic()
+    problem = task.problem("( 2 + 3 ) * 4")
+    assert task.verify(problem, "<answer> 20 </answer>")
+    assert not task.verify(problem, "<answer> ( 20 ) </answer>")

@@ -21,6 +21,8 @@ def find_notebooks(names: list[str]) -> list[Path]:
     `ValueError` for no match.
     """
     found = sorted((ROOT / "notebooks").glob("[0-9][0-9]*.ipynb"))
+    if not found:
+        raise ValueError(f"there are no notebooks in {ROOT / 'notebooks'}")
     if not names:
         return found
     for name in names:
@@ -47,6 +49,7 @@ def run_notebooks(
     for path in tqdm(find_notebooks(names or []), desc=f"notebooks ({scale})", unit="notebook"):
         begun, error = time.monotonic(), None
         target = out / path.name
+        target.unlink(missing_ok=True)
         try:
             papermill.execute_notebook(
                 path,
@@ -58,7 +61,12 @@ def run_notebooks(
             )
         except papermill.PapermillExecutionError as failure:
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
+        except Exception as failure:  # not a notebook, or no kernel: the others still run
+            error = f"cannot be run: {type(failure).__name__}: {failure}"
         seconds = time.monotonic() - begun
+        if not target.exists():
+            summary.append((path, False, seconds, error))
+            continue
         notebook = json.loads(target.read_text())
         if accept_numbers and error is None:
             accept(path.stem, scale, reported(notebook))

@@ -91,7 +91,7 @@ def load(
         Exception
     ) as error:  # transformers and safetensors raise many kinds for truncated or foreign files
         raise ValueError(
-            f"the checkpoint {folder} cannot be read: {str(error).splitlines()[0][:200]}"
+            f"the checkpoint {folder} cannot be read ({type(error).__name__}): {' '.join(str(error).split())[:300]}"
         ) from error
     for what, keys in (
         ("lacks", report["missing_keys"]),
@@ -101,6 +101,12 @@ def load(
             raise ValueError(
                 f"the checkpoint {folder} is no {type(model).__name__}: it {what} {sorted(keys)[0]}"
             )
+    special = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    ids = [*tokenizer.get_vocab().values(), *special - {None}]
+    if None in special or max(ids) >= model.config.vocab_size:
+        raise ValueError(f"the checkpoint {folder} has a tokenizer that is not the model's")
+    if not all(bool(p.isfinite().all()) for p in model.parameters()):
+        raise ValueError(f"the checkpoint {folder} has weights that are not finite numbers")
     return model.to(device).eval(), tokenizer
 
 

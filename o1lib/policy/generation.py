@@ -72,8 +72,8 @@ def check_options(prompts, n: int, temperature: float, max_new_tokens: int, limi
     """Raise `ValueError` for options out of range."""
     if n < 1 or max_new_tokens < 1:
         raise ValueError(f"n and max_new_tokens must be at least 1, got {n} and {max_new_tokens}")
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be 0 or a positive number, got {temperature}")
+    if temperature != 0 and not 1e-6 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be 0, or from 1e-6 upwards, got {temperature}")
     for prompt in prompts:
         if not prompt:
             raise ValueError("a prompt is empty")

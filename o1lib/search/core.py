@@ -160,6 +160,9 @@ Strategy = Callable[[Space], Generator[Request, Any, Found]]
 # --- the driver
 
 
+CHECKS_IN_A_TURN = 1000  # of one problem, before the others have theirs
+
+
 class _Run:
     """One problem's generator, its pending request and its cost."""
 
@@ -208,36 +211,37 @@ def search(
         _Run(i, Space(task, problem, instruction), strategy) for i, problem in enumerate(problems)
     ][::-1]
     running: list[_Run] = []
-    bar = tqdm(
+    with tqdm(
         total=len(problems), desc="search", unit="problem", disable=not progress, leave=False
-    )
-    while waiting or running:
-        while waiting and len(running) < batch:
-            running.append(waiting.pop())
-            running[-1].advance()
-        for kind, answer in _ANSWERS.items():
-            asking = [run for run in running if isinstance(run.request, kind)]
-            if asking:
-                answer(asking, policy, budget, guidance, seed)
-        for run in running:
-            if run.request is not None and not isinstance(run.request, tuple(_ANSWERS)):
-                raise ValueError(f"a strategy asked for {run.request!r:.80}, which is no request")
-        for run in [run for run in running if run.request is None]:
-            running.remove(run)
-            f = run.found
-            results[run.index] = SearchResult(
-                run.space.problem,
-                f.response,
-                f.candidates,
-                f.tree,
-                run.cost,
-                run.stopped,
-                f.samples,
-            )
-            bar.update()
-            if on_result:
-                on_result(results[run.index])
-    bar.close()
+    ) as bar:
+        while waiting or running:
+            while waiting and len(running) < batch:
+                running.append(waiting.pop())
+                running[-1].advance()
+            for kind, answer in _ANSWERS.items():
+                asking = [run for run in running if isinstance(run.request, kind)]
+                if asking:
+                    answer(asking, policy, budget, guidance, seed)
+            for run in running:
+                if run.request is not None and not isinstance(run.request, tuple(_ANSWERS)):
+                    raise ValueError(
+                        f"a strategy asked for {run.request!r:.80}, which is no request"
+                    )
+            for run in [run for run in running if run.request is None]:
+                running.remove(run)
+                f = run.found
+                results[run.index] = SearchResult(
+                    run.space.problem,
+                    f.response,
+                    f.candidates,
+                    f.tree,
+                    run.cost,
+                    run.stopped,
+                    f.samples,
+                )
+                bar.update()
+                if on_result:
+                    on_result(results[run.index])
     return results
 
 
@@ -323,9 +327,11 @@ def _answer_scores(asking: list[_Run], policy, budget: Budget, guidance, seed) -
 
 
 def _answer_checks(asking: list[_Run], policy, budget: Budget, guidance, seed) -> None:
-    # Checks are cheap: a strategy that asks for one after the other is served until it asks for something else.
+    # Checks are cheap: a strategy that asks for one after the other is served many in a turn.
     for run in asking:
-        while isinstance(run.request, Check):
+        for _ in range(CHECKS_IN_A_TURN):
+            if not isinstance(run.request, Check):
+                break
             if run.cost.left(budget, "checks") < 1:
                 run.advance(error=OutOfBudget("checker calls"))
                 continue

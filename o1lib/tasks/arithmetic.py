@@ -121,11 +121,12 @@ class Arithmetic:
     def verify(self, problem: Expression, response: str) -> Verdict:
         """Check a response: its answer must be the value, as one plain integer."""
         try:
-            parsed = parse_expression(extract_answer(response))
+            answer = extract_answer(response)
+            parsed = parse_expression(answer)
         except ValueError as error:
             return Verdict(False, str(error))
-        if len(parsed) != 1:
-            return Verdict(False, "the answer must be one number")
+        if len(parsed) != 1 or "(" in answer:
+            return Verdict(False, "the answer must be one number, without brackets")
         shown = str(parsed[0])[:20]
         if parsed[0] != self.value(problem):
             return Verdict(False, f"the answer is {shown}, not {self.value(problem)}")

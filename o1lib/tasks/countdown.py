@@ -112,14 +112,14 @@ class Countdown:
 
     def problem(self, numbers, target: int = GAME24) -> Problem:
         """A problem of one's own. Raises `ValueError` with the reason when it is malformed."""
-        if isinstance(numbers, (str, bytes)) or not hasattr(numbers, "__iter__"):
-            raise ValueError(f"numbers must be a list of positive integers, got {numbers!r}")
-        numbers = list(numbers)
+        if not isinstance(numbers, (list, tuple)):
+            raise ValueError(f"numbers must be a list of positive integers, got {numbers!r:.60}")
         for name, value in [("every number", x) for x in numbers] + [("target", target)]:
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-            if value >= 10**18:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if whole and abs(value) >= 10**18:
                 raise ValueError(f"{name} must be below 10^18")
+            if not whole or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r:.60}")
         if not 2 <= len(numbers) <= 6:
             raise ValueError(f"a problem has 2 to 6 numbers, got {len(numbers)}")
         return Problem(tuple(sorted(numbers)), target)
@@ -139,6 +139,10 @@ class Countdown:
         """
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
+        if n is not None and (not isinstance(n, int) or n < 0):
+            raise ValueError(f"n must be a number of problems, got {n!r}")
+        if split == "game24" and self.n_numbers > 5:
+            raise ValueError("game24 is too large to list at 6 numbers")
         if split == "train":
             if n is None:
                 raise ValueError("the training split is endless: say how many problems")

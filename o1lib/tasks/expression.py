@@ -20,6 +20,7 @@ MAX_ANSWER_CHARS = 4096
 _ALLOWED = re.compile(r"[0-9+\-*/() ]*\Z")
 _PART = re.compile(r"[0-9]+|[+\-*/()]")
 _RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
+_ENDING = re.compile(r"[ \n]*+\Z")
 _NAMES = {
     "=": "an equals sign",
     ".": "a point",
@@ -57,7 +58,7 @@ def extract_answer(response: str) -> str:
     think_end = response.find("</think>")
     if opened and (response.find("<think>") > think_end or start < think_end):
         raise ValueError("the answer comes before the thinking has closed")
-    if response[end + len("</answer>") :].strip(" \n"):
+    if not _ENDING.match(response, end + len("</answer>")):
         raise ValueError("there is text after the answer")
     answer = response[start + len("<answer>") : end]
     if len(answer) > MAX_ANSWER_CHARS:
@@ -70,6 +71,8 @@ def parse_expression(text: str) -> list[int | str]:
 
     Raises `ValueError` with a plain reason for anything outside the grammar.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"an answer must be text, got {type(text).__name__}")
     if len(text) > MAX_ANSWER_CHARS:
         raise ValueError(f"the answer is longer than {MAX_ANSWER_CHARS} characters")
     if not _ALLOWED.match(text):
