@@ -45,7 +45,7 @@ class Arm:
 ARMS = (
     Arm("grammars", "fan", recipe="nano-think", seeds=(0, 1)),
     Arm("grammars", "blocks", "blocks", recipe="nano-think", seeds=(0, 1)),
-    Arm("grammars", "dfs", "dfs", recipe="nano-think", seeds=(0, 1)),
+    Arm("grammars", "dfs", "dfs", recipe="nano-think"),
     Arm("numbers", "words"),
     Arm("numbers", "digits", digits=True),
 )
