@@ -149,7 +149,7 @@ def evaluate(
     *,
     instruction: str | None = None,
     search: str = "greedy",
-    select: str = "checker",
+    select: str = "model",
     n: int = 16,
     max_new_tokens: int = 512,
     budget: int | Budget | None = None,
