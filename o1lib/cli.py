@@ -177,7 +177,7 @@ def evaluate(
     from o1lib.reward.process import ValueModel
     from o1lib.search.core import Budget
     from o1lib.search.evaluate import evaluate as run_evaluation
-    from o1lib.search.evaluate import read_puzzles
+    from o1lib.search.puzzles import read_puzzles
 
     problems = read_puzzles(puzzles)
     kept = Kept(out, puzzles) if out else None

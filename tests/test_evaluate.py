@@ -13,7 +13,8 @@ from o1lib.policy.model import build_model
 from o1lib.policy.policy import Policy, Sample
 from o1lib.policy.tokenizer import build_tokenizer
 from o1lib.reward.guidance import OracleGuidance
-from o1lib.search.evaluate import evaluate, read_puzzles
+from o1lib.search.evaluate import evaluate
+from o1lib.search.puzzles import read_puzzles
 from o1lib.tasks import Countdown
 
 task = Countdown(3)
