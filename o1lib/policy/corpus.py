@@ -15,38 +15,31 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from transformers import PreTrainedTokenizerFast
 
 from o1lib.policy import traces
+from o1lib.policy.document import Document, Part
+from o1lib.policy.drills import (
+    TRAINED,
+    compose_part,
+    dfs_test_part,
+    equality_part,
+    joins_part,
+    links_part,
+    lists_part,
+    random_number,
+    steps_part,
+)
 from o1lib.policy.language import facts, grammar, logic
-from o1lib.policy.traces import Piece, Style, equation, values, words
+from o1lib.policy.traces import Style
 from o1lib.tasks import oracle
 from o1lib.tasks.arithmetic import Arithmetic
-from o1lib.tasks.base import HELD_OUT_TARGETS, refuse_held_out
+from o1lib.tasks.base import refuse_held_out
 from o1lib.tasks.countdown import Countdown, Problem
 
 _GOAL = re.compile(r"\b(?:make|for) ([0-9]+)\b")
-_TRAINED = tuple(goal for goal in range(1, 101) if goal not in HELD_OUT_TARGETS)
-_WIDE = tuple(goal for goal in range(1, 1000) if goal not in HELD_OUT_TARGETS)
-
-
-@dataclass(frozen=True)
-class Document:
-    """One training document: a user's prompt (None for plain text) and the pieces of the reply."""
-
-    prompt: str | None
-    pieces: list[Piece]
-
-    @property
-    def text(self) -> str:
-        return " ".join(text for text, _ in self.pieces)
-
-
-Part = Callable[[random.Random], Document]
 
 
 def check_goals(document: Document) -> None:
@@ -164,8 +157,8 @@ def judge_part(rng: random.Random, style: Style = Style()) -> Document:
     want_alive = rng.random() < 0.5
     while True:
         state = Problem(
-            tuple(sorted(_random_number(rng) for _ in range(rng.choice((2, 3, 3, 3))))),
-            rng.choice(_TRAINED),
+            tuple(sorted(random_number(rng) for _ in range(rng.choice((2, 3, 3, 3))))),
+            rng.choice(TRAINED),
         )
         if oracle.solvable(state.numbers, state.target) == want_alive:
             return Document(f"judge : {state}", traces.judge(state, rng, style))
@@ -194,121 +187,6 @@ def revise_part(n_numbers: int, style: Style = Style()) -> Part:
                 return Document(prompt, pieces)
 
     return write
-
-
-# --- drills: the small skills that the chains are made of
-
-
-def _random_number(rng: random.Random) -> int:
-    """Mostly small, sometimes large: as the numbers of real chains are."""
-    return rng.randint(1, rng.choice((13, 13, 13, 30, 100, 200)))
-
-
-def lists_part(rng: random.Random, n: int = 8) -> Document:
-    """`x y get ...`: what two numbers can make."""
-    lines = []
-    for _ in range(n):
-        x, y = (
-            rng.randint(1, rng.choice((13, 50, 100, 200))),
-            rng.randint(1, rng.choice((13, 13, 50))),
-        )
-        if rng.random() < 0.25:
-            x *= y  # so that exact division is seen often
-        x = min(x, 999)
-        lines.append(f"{x} {y} get {words(values(x, y))} no")
-    return Document(None, [(" ".join(lines), True)])
-
-
-def equality_part(rng: random.Random, n: int = 6) -> Document:
-    """The equality test alone: what is wanted beside what two numbers give; half of the tests
-    succeed.
-    """
-    lines = []
-    for _ in range(n):
-        goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
-        x, y = _random_number(rng), rng.randint(1, 13)
-        kept = rng.randint(1, 13)
-        if rng.random() < 0.5:  # a hit: a goal that one of the values and the kept number make
-            reached = [g for v in values(x, y) for g in values(v, kept)]
-            goal = _one_of(reached, goal, rng)
-        wanted = values(goal, kept)
-        shown, hit = traces._hit(values(x, y), wanted)
-        lines.append(
-            f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
-        )
-    return Document(None, [(" ".join(lines), True)])
-
-
-def _one_of(reached: list[int], goal: int, rng: random.Random) -> int:
-    """One of the goals that can be reached and may be trained, else the goal that there was."""
-    reached = [g for g in reached if g not in HELD_OUT_TARGETS]
-    return rng.choice(reached) if reached else goal
-
-
-def dfs_test_part(rng: random.Random, n: int = 6) -> Document:
-    """The equality test of the grammar `dfs`: what two numbers give beside the goal; half of the tests succeed."""
-    lines = []
-    for _ in range(n):
-        goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
-        x, y = _random_number(rng), rng.randint(1, 13)
-        if rng.random() < 0.5:
-            goal = _one_of(values(x, y), goal, rng)
-        shown, hit = traces._hit(values(x, y), [goal])
-        lines.append(f"get {x} {y} : {words(shown)} for {goal} {'no' if hit is None else 'yes'}")
-    return Document(None, [(" ".join(lines), True)])
-
-
-def joins_part(rng: random.Random, n: int = 6) -> Document:
-    """The other equality test: what two numbers give beside what a result wants; half of the tests
-    succeed.
-    """
-    lines = []
-    for _ in range(n):
-        goal = rng.choice(_WIDE if rng.random() < 0.3 else _TRAINED)
-        c, d, result = rng.randint(1, 13), rng.randint(1, 13), _random_number(rng)
-        others = values(c, d)
-        if rng.random() < 0.5:
-            goal = _one_of([g for v in others for g in values(v, result)], goal, rng)
-        shown, hit = traces._hit(values(goal, result), others)
-        verdict = "no" if hit is None else "yes"
-        lines.append(
-            f"for {goal} join {c} {d} get {words(others)} : {result} want {words(shown)} {verdict}"
-        )
-    return Document(None, [(" ".join(lines), True)])
-
-
-def compose_part(rng: random.Random) -> Document:
-    """From steps to the expression they spell: the end of a chain."""
-    while True:
-        numbers = tuple(sorted(_random_number(rng) for _ in range(rng.choice((3, 4, 4)))))
-        state, steps = numbers, []
-        while len(state) > 1:
-            choices = [(s, rest) for s, rest in oracle.steps(state) if 0 < s[3] <= traces.LARGEST]
-            step, state = rng.choice(choices)
-            steps.append(step)
-        if state[0] not in HELD_OUT_TARGETS:
-            return Document(None, [(traces.conclusion(Problem(numbers, state[0]), steps), True)])
-
-
-def links_part(rng: random.Random, n: int = 8) -> Document:
-    """Which operation takes two numbers to a result: `x op y = z`."""
-    lines = []
-    while len(lines) < n:
-        x, y = _random_number(rng), rng.randint(1, 13)
-        results = values(x, y)
-        a, op, b, r = equation(x, y, rng.choice(results))
-        lines.append(f"{x} {y} has {r} so {a} {op} {b} = {r}")
-    return Document(None, [(" ".join(lines), True)])
-
-
-def steps_part(rng: random.Random, n: int = 4) -> Document:
-    """Single legal steps and the numbers that they leave."""
-    lines = []
-    for _ in range(n):
-        numbers = tuple(sorted(_random_number(rng) for _ in range(rng.choice((2, 3, 4)))))
-        step = rng.choice(Countdown().legal_steps(Problem(numbers, 1)))
-        lines.append(f"use {words(numbers)} : {step.text} ;")
-    return Document(None, [(" ".join(lines), True)])
 
 
 def arithmetic_part(rng: random.Random) -> Document:

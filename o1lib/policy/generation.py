@@ -68,12 +68,17 @@ def row_keys(prompts: list[list[int]], n: int, seed: int) -> torch.Tensor:
     return torch.tensor(keys, dtype=torch.int64)
 
 
+def check_temperature(temperature: float) -> None:
+    """Raise `ValueError` for a temperature that is neither 0 nor a number large enough to divide by."""
+    if temperature != 0 and not 1e-6 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be 0, or from 1e-6 upwards, got {temperature}")
+
+
 def check_options(prompts, n: int, temperature: float, max_new_tokens: int, limit: int) -> None:
     """Raise `ValueError` for options out of range."""
     if n < 1 or max_new_tokens < 1:
         raise ValueError(f"n and max_new_tokens must be at least 1, got {n} and {max_new_tokens}")
-    if temperature != 0 and not 1e-6 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be 0, or from 1e-6 upwards, got {temperature}")
+    check_temperature(temperature)
     for prompt in prompts:
         if not prompt:
             raise ValueError("a prompt is empty")

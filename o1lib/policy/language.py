@@ -13,6 +13,8 @@ from __future__ import annotations
 import random
 import zlib
 
+from o1lib.policy.document import Document
+
 NAMES = ["anna", "ben", "carl", "dora", "emil", "fay", "gus", "hana"]
 ANIMALS = ["cat", "dog", "bird", "horse", "child"]
 PLURAL = {"cat": "cats", "dog": "dogs", "bird": "birds", "horse": "horses", "child": "children"}
@@ -81,8 +83,6 @@ def logic_sentence(rng: random.Random) -> str:
 
 
 def _several(make, rng: random.Random, n: int = 8):
-    from o1lib.policy.corpus import Document  # the corpus lists these parts, so it is imported late
-
     return Document(None, [(" ".join(make(rng) for _ in range(n)), True)])
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 
+from o1lib.policy.generation import check_temperature
 from o1lib.policy.policy import Policy
 from o1lib.reward.guidance import Guidance
 from o1lib.search import sampling, trees
@@ -94,8 +94,7 @@ def evaluate(
         if budget is not None and budget < 1:
             raise ValueError(f"the budget must be at least one token, got {budget}")
         budget = Budget(generated=budget)
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature must be 0 or a positive number, got {temperature}")
+    check_temperature(temperature)
     n = 1 if search == "greedy" else n
     strategy = strategy_of(
         search,

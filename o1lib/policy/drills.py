@@ -1,0 +1,135 @@
+"""Drills: the small skills that chains are made of, each alone and often.
+
+Used by `o1lib.policy.corpus`, and in notebook 01, section 2.
+"""
+
+from __future__ import annotations
+
+import random
+
+from o1lib.policy import traces
+from o1lib.policy.document import Document
+from o1lib.policy.traces import equation, values, words
+from o1lib.tasks import oracle
+from o1lib.tasks.base import HELD_OUT_TARGETS
+from o1lib.tasks.countdown import Countdown, Problem
+
+TRAINED = tuple(goal for goal in range(1, 101) if goal not in HELD_OUT_TARGETS)
+WIDE = tuple(goal for goal in range(1, 1000) if goal not in HELD_OUT_TARGETS)
+
+
+def _goal(rng: random.Random) -> int:
+    """A goal that may be trained, now and then a large one: matching must be cheaper than memorizing."""
+    return rng.choice(WIDE if rng.random() < 0.3 else TRAINED)
+
+
+def random_number(rng: random.Random) -> int:
+    """Mostly small, sometimes large: as the numbers of real chains are."""
+    return rng.randint(1, rng.choice((13, 13, 13, 30, 100, 200)))
+
+
+def lists_part(rng: random.Random, n: int = 8) -> Document:
+    """`x y get ...`: what two numbers can make."""
+    lines = []
+    for _ in range(n):
+        x, y = (
+            rng.randint(1, rng.choice((13, 50, 100, 200))),
+            rng.randint(1, rng.choice((13, 13, 50))),
+        )
+        if rng.random() < 0.25:
+            x *= y  # so that exact division is seen often
+        x = min(x, 999)
+        lines.append(f"{x} {y} get {words(values(x, y))} no")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def equality_part(rng: random.Random, n: int = 6) -> Document:
+    """The equality test alone: what is wanted beside what two numbers give; half of the tests
+    succeed.
+    """
+    lines = []
+    for _ in range(n):
+        goal = _goal(rng)
+        x, y = random_number(rng), rng.randint(1, 13)
+        kept = rng.randint(1, 13)
+        if rng.random() < 0.5:  # a hit: a goal that one of the values and the kept number make
+            reached = [g for v in values(x, y) for g in values(v, kept)]
+            goal = _one_of(reached, goal, rng)
+        wanted = values(goal, kept)
+        shown, hit = traces._hit(values(x, y), wanted)
+        lines.append(
+            f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
+        )
+    return Document(None, [(" ".join(lines), True)])
+
+
+def _one_of(reached: list[int], goal: int, rng: random.Random) -> int:
+    """One of the goals that can be reached and may be trained, else the goal that there was."""
+    reached = [g for g in reached if g not in HELD_OUT_TARGETS]
+    return rng.choice(reached) if reached else goal
+
+
+def dfs_test_part(rng: random.Random, n: int = 6) -> Document:
+    """The equality test of the grammar `dfs`: what two numbers give beside the goal; half of the tests succeed."""
+    lines = []
+    for _ in range(n):
+        goal = _goal(rng)
+        x, y = random_number(rng), rng.randint(1, 13)
+        if rng.random() < 0.5:
+            goal = _one_of(values(x, y), goal, rng)
+        shown, hit = traces._hit(values(x, y), [goal])
+        lines.append(f"get {x} {y} : {words(shown)} for {goal} {'no' if hit is None else 'yes'}")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def joins_part(rng: random.Random, n: int = 6) -> Document:
+    """The other equality test: what two numbers give beside what a result wants; half of the tests
+    succeed.
+    """
+    lines = []
+    for _ in range(n):
+        goal = _goal(rng)
+        c, d, result = rng.randint(1, 13), rng.randint(1, 13), random_number(rng)
+        others = values(c, d)
+        if rng.random() < 0.5:
+            goal = _one_of([g for v in others for g in values(v, result)], goal, rng)
+        shown, hit = traces._hit(values(goal, result), others)
+        verdict = "no" if hit is None else "yes"
+        lines.append(
+            f"for {goal} join {c} {d} get {words(others)} : {result} want {words(shown)} {verdict}"
+        )
+    return Document(None, [(" ".join(lines), True)])
+
+
+def compose_part(rng: random.Random) -> Document:
+    """From steps to the expression they spell: the end of a chain."""
+    while True:
+        numbers = tuple(sorted(random_number(rng) for _ in range(rng.choice((3, 4, 4)))))
+        state, steps = numbers, []
+        while len(state) > 1:
+            choices = [(s, rest) for s, rest in oracle.steps(state) if 0 < s[3] <= traces.LARGEST]
+            step, state = rng.choice(choices)
+            steps.append(step)
+        if state[0] not in HELD_OUT_TARGETS:
+            return Document(None, [(traces.conclusion(Problem(numbers, state[0]), steps), True)])
+
+
+def links_part(rng: random.Random, n: int = 8) -> Document:
+    """Which operation takes two numbers to a result: `x op y = z`."""
+    lines = []
+    while len(lines) < n:
+        x, y = random_number(rng), rng.randint(1, 13)
+        results = values(x, y)
+        a, op, b, r = equation(x, y, rng.choice(results))
+        lines.append(f"{x} {y} has {r} so {a} {op} {b} = {r}")
+    return Document(None, [(" ".join(lines), True)])
+
+
+def steps_part(rng: random.Random, n: int = 4) -> Document:
+    """Single legal steps and the numbers that they leave."""
+    lines = []
+    for _ in range(n):
+        numbers = tuple(sorted(random_number(rng) for _ in range(rng.choice((2, 3, 4)))))
+        step = rng.choice(Countdown().legal_steps(Problem(numbers, 1)))
+        lines.append(f"use {words(numbers)} : {step.text} ;")
+    return Document(None, [(" ".join(lines), True)])
