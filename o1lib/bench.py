@@ -15,13 +15,13 @@ from tqdm.auto import tqdm
 from o1lib.lab import machine
 from o1lib.learning.collect import rollouts
 from o1lib.learning.loop import Schedule, learn, policy_gradient
+from o1lib.model.checkpoints import load
+from o1lib.model.network import build_model
+from o1lib.model.policy import Policy
+from o1lib.model.sampler import LlamaSampler
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import traces
-from o1lib.policy.checkpoints import load
 from o1lib.policy.corpus import encode, think_part
-from o1lib.policy.model import build_model
-from o1lib.policy.policy import Policy
-from o1lib.policy.sampler import LlamaSampler
-from o1lib.policy.tokenizer import build_tokenizer
 from o1lib.reward.outcome import checker_reward
 from o1lib.reward.process import ValueModel
 from o1lib.search import sampling, trees
@@ -157,7 +157,7 @@ def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int 
     Prints seconds per update (median, the first not counted) and where they go. The learning rate is so low that both
     policies stay what they are.
     """
-    from o1lib.scale.trl import grpo_trainer, timed_steps
+    from o1lib.backends.trl import grpo_trainer, timed_steps
 
     task = Countdown(3)
     asked = task.problems("train", prompts * (steps + 1))

@@ -172,12 +172,12 @@ def evaluate(
     **options,
 ) -> None:
     """Let a checkpoint solve puzzles and check every answer strictly."""
-    from o1lib.policy.policy import Policy
-    from o1lib.reward.guidance import OracleGuidance
+    from o1lib.model.policy import Policy
     from o1lib.reward.process import ValueModel
     from o1lib.search.core import Budget
     from o1lib.search.evaluate import evaluate as run_evaluation
-    from o1lib.search.puzzles import read_puzzles
+    from o1lib.search.guidance import OracleGuidance
+    from o1lib.tasks.puzzles import read_puzzles
 
     problems = read_puzzles(puzzles)
     kept = Kept(out, puzzles) if out else None
@@ -229,9 +229,9 @@ def train(name: str, out: Path | None, run_dir: Path | None, ship: bool) -> None
     on where it was saved.
     """
     from o1lib.lab.paths import data_dir
-    from o1lib.learning.recipes import IMPROVEMENTS, improve
-    from o1lib.policy.checkpoints import RECIPES, make
-    from o1lib.policy.compare import compare
+    from o1lib.recipes.checkpoints import RECIPES, make
+    from o1lib.recipes.grammars import compare
+    from o1lib.recipes.improvements import IMPROVEMENTS, improve
     from o1lib.reward.process import VALUE_RECIPES, make_value
 
     if ship:

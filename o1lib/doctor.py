@@ -92,9 +92,10 @@ def _outputs() -> str:
 
 def _checkpoints() -> str:
     """Every checkpoint that has a recipe is there, can be read, and was trained from the parent that is there."""
-    from o1lib.learning.recipes import IMPROVEMENTS
-    from o1lib.policy.checkpoints import RECIPES, card_of, find
-    from o1lib.policy.policy import Policy
+    from o1lib.model.checkpoints import card_of, find
+    from o1lib.model.policy import Policy
+    from o1lib.recipes.checkpoints import RECIPES
+    from o1lib.recipes.improvements import IMPROVEMENTS
     from o1lib.reward.process import VALUE_RECIPES, ValueModel
 
     names = sorted([*RECIPES, *VALUE_RECIPES, *IMPROVEMENTS])

@@ -8,14 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from o1lib.cli import main
-from o1lib.policy import checkpoints
-from o1lib.policy.model import build_model
-from o1lib.policy.policy import Policy, Sample
-from o1lib.policy.tokenizer import build_tokenizer
-from o1lib.reward.guidance import OracleGuidance
+from o1lib.model import checkpoints
+from o1lib.model.network import build_model
+from o1lib.model.policy import Policy, Sample
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.search.evaluate import evaluate
-from o1lib.search.puzzles import read_puzzles
+from o1lib.search.guidance import OracleGuidance
 from o1lib.tasks import Countdown
+from o1lib.tasks.puzzles import read_puzzles
 
 task = Countdown(3)
 

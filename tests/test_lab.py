@@ -12,12 +12,14 @@ from o1lib.lab import results
 from o1lib.lab.notebooks import STATE, VIEW, _cleaned, find_notebooks
 from o1lib.lab.paths import ROOT, data_dir, file_hash, outputs_dir
 from o1lib.lab.results import MIME, accept, compare, load_expected, reported
-from o1lib.lab.scale import pass_at_k, pick
-from o1lib.learning.recipes import IMPROVEMENTS
-from o1lib.policy.checkpoints import RECIPES, card_of, find, load
-from o1lib.policy.model import SIZES
+from o1lib.lab.scales import pick
+from o1lib.lab.statistics import interval, pass_at_k
+from o1lib.model.checkpoints import card_of, find, load
+from o1lib.model.network import SIZES
+from o1lib.recipes.checkpoints import RECIPES
+from o1lib.recipes.improvements import IMPROVEMENTS
 from o1lib.reward.process import VALUE_RECIPES
-from o1lib.viz.plots import interval, smooth
+from o1lib.viz.plots import smooth
 
 SHIPPED = sorted(p.name for p in (data_dir() / "checkpoints").glob("*") if p.is_dir())
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from o1lib.lab.runlog import read_log
-from o1lib.learning import recipes
 from o1lib.learning.collect import (
     as_experience,
     expert_iteration,
@@ -31,16 +30,17 @@ from o1lib.learning.losses import (
     kl_penalty,
     token_weights,
 )
-from o1lib.learning.recipes import step_back
+from o1lib.model.network import build_model
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import traces
 from o1lib.policy.corpus import Document, Mixture, encode, think_part
-from o1lib.policy.model import build_model
-from o1lib.policy.policy import Policy
-from o1lib.policy.space import Space
-from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.recipes import improvements as recipes
+from o1lib.recipes.improvements import step_back
 from o1lib.reward.exact import enumerate_values
 from o1lib.reward.outcome import checker_reward
 from o1lib.tasks import Countdown
+from o1lib.tasks.space import Space
 
 task = Countdown(3)
 tokenizer = build_tokenizer()
@@ -61,7 +61,7 @@ PAIRS = [("sequence", "grpo"), ("token", "bnpo"), ("constant", "dr_grpo")]
 def test_grpo_equals_trl(average, loss_type, scale, beta, tmp_path, monkeypatch):
     """Advantages and loss of one batch, completions of different lengths, ratios inside and outside the clip range."""
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
-    from o1lib.scale.trl import grpo_trainer
+    from o1lib.backends.trl import grpo_trainer
 
     rng, n, limit = random.Random(0), 4, 24
     problems = task.problems("train", 3)
@@ -263,7 +263,7 @@ class Scripted:
         return [2, 4, *tokenizer.encode(prompt, add_special_tokens=False), 5]
 
     def sample(self, prompts, n=1, **options):
-        from o1lib.policy.policy import Sample
+        from o1lib.model.policy import Sample
 
         group = []
         for text in self.responses[:n]:
@@ -410,7 +410,7 @@ def test_recipes_run_end_to_end(tmp_path, monkeypatch):
         max_new_tokens=40,
     )
     monkeypatch.setitem(recipes.IMPROVEMENTS, "nano-rl", tiny)
-    monkeypatch.setattr(recipes.checkpoints, "scores", lambda *_: {"val_inputs": 0.5})
+    monkeypatch.setattr(recipes, "scores", lambda *_: {"val_inputs": 0.5})
     with monkeypatch.context() as broken:
         broken.setitem(recipes.STAGES, "grpo", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -6,13 +6,11 @@ import random
 import pytest
 import torch
 
-from o1lib.policy import checkpoints
-from o1lib.policy.model import build_model
-from o1lib.policy.policy import Policy
-from o1lib.policy.space import Space
-from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.model import checkpoints
+from o1lib.model.network import build_model
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.reward.exact import enumerate_values
-from o1lib.reward.guidance import OracleGuidance
 from o1lib.reward.outcome import brief_reward, checker_reward, finite
 from o1lib.reward.process import (
     Label,
@@ -21,7 +19,9 @@ from o1lib.reward.process import (
     train_value,
     visited,
 )
+from o1lib.search.guidance import OracleGuidance
 from o1lib.tasks import Countdown
+from o1lib.tasks.space import Space
 
 task = Countdown(3)
 PROBLEMS = task.problems("val_inputs", 3)

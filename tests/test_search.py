@@ -8,12 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from o1lib.policy.model import build_model
-from o1lib.policy.policy import Policy
-from o1lib.policy.policy import Sample as Response
-from o1lib.policy.space import Space
-from o1lib.policy.tokenizer import build_tokenizer
-from o1lib.reward.guidance import OracleGuidance
+from o1lib.model.network import build_model
+from o1lib.model.policy import Policy
+from o1lib.model.policy import Sample as Response
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.search import trees
 from o1lib.search.core import (
     Budget,
@@ -27,9 +25,11 @@ from o1lib.search.core import (
     search,
 )
 from o1lib.search.evaluate import SEARCHES, evaluate, strategy_of
+from o1lib.search.guidance import OracleGuidance
 from o1lib.search.sampling import best_of_n, greedy, majority, sample
 from o1lib.tasks import Countdown
 from o1lib.tasks.arithmetic import Arithmetic
+from o1lib.tasks.space import Space
 
 task = Countdown(3)
 PROBLEMS = task.problems("val_inputs", 12)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import language
 from o1lib.policy.behaviors import BEHAVIORS, check_chain, count_behaviors
 from o1lib.policy.corpus import (
@@ -21,7 +22,6 @@ from o1lib.policy.corpus import (
     think_part,
     think_parts,
 )
-from o1lib.policy.tokenizer import build_tokenizer
 from o1lib.policy.traces import GRAMMARS, Style, equation, random_solution, think, values
 from o1lib.tasks import Countdown
 
@@ -282,7 +282,7 @@ class TestTokenizer:
         assert tokenizer.unk_token_id in tokenizer.encode("zebra")
 
     def test_chat_template(self):
-        from o1lib.policy.tokenizer import encode_prompt
+        from o1lib.model.tokenizer import encode_prompt
 
         message = [{"role": "user", "content": "think : make 24 from 4 6 8 8"}]
         ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False)

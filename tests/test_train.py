@@ -7,12 +7,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from o1lib.lab.runlog import RunLog, read_log
-from o1lib.policy import checkpoints
-from o1lib.policy.attention import NAME
+from o1lib.model import checkpoints
+from o1lib.model.attention import NAME
+from o1lib.model.network import build_model
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Document, Mixture, base_parts, check_goals, encode, think_part
-from o1lib.policy.model import build_model
-from o1lib.policy.tokenizer import build_tokenizer
-from o1lib.policy.train import TrainConfig, learning_rate, micro_batches, token_losses, train
+from o1lib.policy.supervised import TrainConfig, learning_rate, micro_batches, token_losses, train
+from o1lib.recipes.checkpoints import make
 
 tokenizer = build_tokenizer()
 CONFIG = TrainConfig(tokens=8_000, batch_tokens=1_024, micro_tokens=512)
@@ -216,11 +217,11 @@ class TestCheckpoints:
 
     def test_unknown_recipe(self):
         with pytest.raises(ValueError, match="unknown checkpoint"):
-            checkpoints.make("nothing")
+            make("nothing")
 
 
 def test_a_comparison_is_kept_and_goes_on(tmp_path, monkeypatch):
-    from o1lib.policy import compare as module
+    from o1lib.recipes import grammars as module
 
     monkeypatch.setenv("O1LIB_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.setattr(module, "CUTOFFS", (8, 16))

@@ -16,8 +16,8 @@ import torch
 from o1lib.learning.corrections import corrected
 from o1lib.learning.loop import Batch, Collector, Experience
 from o1lib.learning.losses import group_advantages
+from o1lib.model.policy import Policy, Sample
 from o1lib.policy.corpus import Document, Mixture, encode
-from o1lib.policy.policy import Policy, Sample
 from o1lib.reward.outcome import Reward, finite
 from o1lib.tasks.base import refuse_held_out
 

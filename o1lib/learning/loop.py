@@ -29,9 +29,9 @@ from o1lib.learning.losses import (
     negative_log_likelihood,
     token_weights,
 )
-from o1lib.policy import attention
-from o1lib.policy.policy import Policy
-from o1lib.policy.train import like_lengths, make_optimizer, padded
+from o1lib.model import attention
+from o1lib.model.batching import like_lengths, make_optimizer, padded
+from o1lib.model.policy import Policy
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from functools import partial
 from transformers import PreTrainedTokenizerFast
 
 from o1lib.policy import traces
-from o1lib.policy.document import Document, Part
+from o1lib.policy.documents import Document, Part
 from o1lib.policy.drills import (
     TRAINED,
     compose_part,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 from o1lib.policy import traces
-from o1lib.policy.document import Document
+from o1lib.policy.documents import Document
 from o1lib.policy.traces import equation, values, words
 from o1lib.tasks import oracle
 from o1lib.tasks.base import HELD_OUT_TARGETS

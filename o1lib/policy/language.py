@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import zlib
 
-from o1lib.policy.document import Document
+from o1lib.policy.documents import Document
 
 NAMES = ["anna", "ben", "carl", "dora", "emil", "fay", "gus", "hana"]
 ANIMALS = ["cat", "dog", "bird", "horse", "child"]

@@ -11,9 +11,9 @@ import re
 
 import torch
 
+from o1lib.model.policy import Policy
 from o1lib.policy import language
 from o1lib.policy.corpus import encode, grammar
-from o1lib.policy.policy import Policy
 from o1lib.policy.traces import values, words
 from o1lib.tasks.base import HELD_OUT_TARGETS, VAL_TARGETS
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from o1lib.policy.policy import Policy
-from o1lib.policy.space import Node, Space
-from o1lib.policy.tokenizer import encode_text
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import encode_text
+from o1lib.tasks.space import Node, Space
 
 
 @dataclass

@@ -23,13 +23,13 @@ from tqdm.auto import tqdm
 from transformers import LlamaForTokenClassification
 
 from o1lib.lab.paths import outputs_dir
-from o1lib.policy import attention, checkpoints
-from o1lib.policy.policy import Policy
-from o1lib.policy.space import Node, Space
-from o1lib.policy.tokenizer import encode_prompt, encode_text
-from o1lib.policy.train import like_lengths, make_optimizer, padded
+from o1lib.model import attention, checkpoints
+from o1lib.model.batching import like_lengths, make_optimizer, padded
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import encode_prompt, encode_text
 from o1lib.tasks.base import refuse_held_out
 from o1lib.tasks.countdown import Countdown
+from o1lib.tasks.space import Node, Space
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,11 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from o1lib.policy.policy import Policy
-from o1lib.policy.policy import Sample as Response
-from o1lib.policy.space import Node, Space
-from o1lib.policy.tokenizer import encode_text
-from o1lib.reward.guidance import Guidance
+from o1lib.model.policy import Policy
+from o1lib.model.policy import Sample as Response
+from o1lib.model.tokenizer import encode_text
+from o1lib.search.guidance import Guidance
+from o1lib.tasks.space import Node, Space
 
 # --- requests
 

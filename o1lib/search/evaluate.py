@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from o1lib.policy.generation import check_temperature
-from o1lib.policy.policy import Policy
-from o1lib.reward.guidance import Guidance
+from o1lib.model.generation import check_temperature
+from o1lib.model.policy import Policy
 from o1lib.search import sampling, trees
 from o1lib.search.core import Budget, SearchResult, Strategy
 from o1lib.search.core import search as run_search
+from o1lib.search.guidance import Guidance
 from o1lib.tasks.base import Task, Verdict
 from o1lib.tasks.countdown import Countdown
 

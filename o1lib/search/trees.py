@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from o1lib.policy.space import Node, Space
 from o1lib.search.core import Check, Found, OutOfBudget, Propose, Score, Strategy
+from o1lib.tasks.space import Node, Space
 
 
 @dataclass

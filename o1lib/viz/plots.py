@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import matplotlib.pyplot as plt
 import numpy as np
 
+from o1lib.lab.statistics import interval
+
 COLORS = ["#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c"]
 STYLE = {
     "figure.dpi": 110,
@@ -43,28 +45,6 @@ def smooth(values, window: int = 25) -> np.ndarray:
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - window)
     return (sums[ends] - sums[starts]) / (ends - starts)
-
-
-def interval(correct: float, n: int) -> tuple[float, float]:
-    """The 95% Wilson interval of a success rate of `correct` out of `n`.
-
-    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
-    """
-    if n == 0:
-        return 0.0, 1.0
-    z, p = 1.96, correct / n
-    center = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, center - half), min(1.0, center + half)
-
-
-def auc(scores, positive) -> float:
-    """How often a positive item scores above a negative one (ties count half): the area under the ROC curve."""
-    scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
-    if positive.all() or not positive.any():
-        return float("nan")
-    ahead, behind = scores[positive][:, None], scores[~positive][None, :]
-    return float((ahead > behind).mean() + 0.5 * (ahead == behind).mean())
 
 
 def rate_bars(axis, labels, correct, n, **options) -> None:

@@ -1,4 +1,4 @@
-"""The keys and values of a batch of rows, written in place (`o1lib.policy.sampler` reads them).
+"""The keys and values of a batch of rows, written in place (`o1lib.model.sampler` reads them).
 
 Prompts are padded on the left, so that all rows write the same slot at every step. Keys are stored transposed, as their product
 wants them. Rows that have ended are dropped by moving a few rows of the tail into their places; room for slots grows by doubling.

@@ -14,9 +14,8 @@ Used in notebook 01, section 4.
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +27,8 @@ from transformers import PreTrainedModel
 from o1lib.lab.machine import fast_bf16
 from o1lib.lab.runlog import RunLog
 from o1lib.lab.state import load_state, save_state
-from o1lib.policy import attention
+from o1lib.model import attention
+from o1lib.model.batching import like_lengths, make_optimizer, padded
 from o1lib.policy.corpus import Mixture
 
 
@@ -67,29 +67,6 @@ def learning_rate(config: TrainConfig, tokens: int) -> float:
     return config.lr * (0.05 + 0.95 * 0.5 * (1 + math.cos(angle)))
 
 
-# oneDNN prepares a kernel for every new matrix shape, which costs more than using it: lengths are
-# rounded up to a multiple, so that shapes repeat, and the kernels are kept. (Twice as fast as rows
-# of any length.)
-LENGTH_MULTIPLE = 32
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
-
-
-def like_lengths(lengths: list[int], limit: int) -> Iterator[tuple[list[int], int]]:
-    """Indices of rows of like length, longest first, with the length to pad them to: at most `limit` tokens together."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    while order:
-        rows = [order.pop()]
-        longest = -(-(lengths[rows[0]] - 1) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE + 1
-        while order and (len(rows) + 1) * longest <= limit:
-            rows.append(order.pop())
-        yield rows, longest
-
-
-def padded(rows: list[list], length: int, fill) -> torch.Tensor:
-    """Rows padded on the right, shape (rows, length)."""
-    return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
-
-
 def micro_batches(documents, limit: int, pad: int):
     """Documents of like length, padded: tensors (ids, counted) of shape (rows, length)."""
     for rows, length in like_lengths([len(ids) for ids, _ in documents], limit):
@@ -108,17 +85,6 @@ def token_losses(model: PreTrainedModel, ids: torch.Tensor, bf16: bool) -> torch
     return cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none").view(
         ids.shape[0], -1
     )
-
-
-def make_optimizer(model, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
-    """AdamW with decay on matrices only."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), fused=True)
 
 
 def train(

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from o1lib.policy.space import Node, Space
+from o1lib.tasks.space import Node, Space
 
 
 class Guidance(Protocol):

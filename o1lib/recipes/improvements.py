@@ -20,10 +20,11 @@ from o1lib.lab.paths import outputs_dir
 from o1lib.lab.runlog import RunLog
 from o1lib.learning.collect import expert_iteration, rollouts, training_problems
 from o1lib.learning.loop import Schedule, behavior_cloning, learn, policy_gradient
-from o1lib.policy import checkpoints
+from o1lib.model import checkpoints
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture, equality_part, links_part, lists_part, think_part
-from o1lib.policy.policy import Policy
-from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.recipes.checkpoints import scores
 from o1lib.reward.outcome import checker_reward
 from o1lib.tasks.countdown import Countdown
 
@@ -135,7 +136,7 @@ def improve(name: str, run_dir: str | Path | None = None, out: str | Path | None
     run_dir = Path(run_dir or outputs_dir() / "runs" / name)
 
     def success(policy: Policy, step: int) -> dict:
-        return checkpoints.scores(policy.model, recipe.numbers, 200)
+        return scores(policy.model, recipe.numbers, 200)
 
     every = {"expert_iteration": 1, "grpo": 10}
     logs = {
@@ -150,7 +151,7 @@ def improve(name: str, run_dir: str | Path | None = None, out: str | Path | None
         asdict(recipe),
         sum(sum(log.column("seconds")) for log in logs.values()) / 60,
         seed=recipe.seed,
-        scores=checkpoints.scores(policy.model, recipe.numbers),
+        scores=scores(policy.model, recipe.numbers),
     )
     folder = checkpoints.save(policy.model, out or outputs_dir() / "checkpoints" / name, card)
     for stage in STAGES:

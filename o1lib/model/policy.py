@@ -12,10 +12,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from o1lib.lab.machine import default_device, fast_bf16
-from o1lib.policy import checkpoints
-from o1lib.policy.generation import check_options, generate_plain, row_keys
-from o1lib.policy.sampler import LlamaSampler
-from o1lib.policy.tokenizer import encode_prompt
+from o1lib.model import checkpoints
+from o1lib.model.generation import check_options, generate_plain, row_keys
+from o1lib.model.sampler import LlamaSampler
+from o1lib.model.tokenizer import encode_prompt
 
 MAX_ROWS = (
     512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded

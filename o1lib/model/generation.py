@@ -1,9 +1,10 @@
 """Generation, the part that every model shares: keyed noise, the choice of a token, options, and a plain path.
 
-The noise of a token is a hash of (seed, prompt, sample, position): a sample does not depend on what else is in the batch, and two
-samplers of one distribution draw the same text.
+The noise of a token is a hash of (seed, prompt, sample, position), so what else is in the batch has no part in a sample. *Up to
+rounding*: matrix products of another shape round otherwise, and where the noise lies within such a rounding of the boundary between
+two words, the other word is drawn (in about one chain of some hundred with random weights, hardly ever with trained ones).
 
-Used by `o1lib.policy.sampler` (a plain Llama, fast) and `o1lib.policy.policy`.
+Used by `o1lib.model.sampler` (a plain Llama, fast) and `o1lib.model.policy`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def uniform_noise(keys: torch.Tensor, start: int, length: int) -> torch.Tensor:
     for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
         x = (x ^ _shift_right(x, shift)) * factor
     x = x ^ _shift_right(x, 31)
-    return (_shift_right(x, 40).float() + 0.5) * 2.0**-24
+    # In float32 the largest of these rounds up to one, which would draw the last word, however impossible.
+    return ((_shift_right(x, 40).float() + 0.5) * 2.0**-24).clamp_(max=1 - 2.0**-24)
 
 
 def _shift_right(x: torch.Tensor, bits: int) -> torch.Tensor:

@@ -4,7 +4,7 @@
 What makes it fast, in the order of what it saves:
 
 * finished rows are dropped, so no step is spent on padding;
-* the KV cache is written in place (`o1lib.policy.cache`); there are few KV heads and they are never repeated: query heads that
+* the KV cache is written in place (`o1lib.model.cache`); there are few KV heads and they are never repeated: query heads that
   share one become rows of one product;
 * the prompt is computed once per group of samples;
 * q, k, v are one product, gate and up another; RMS-norm gains are folded into them; the dimensions of a head are reordered so that
@@ -12,7 +12,8 @@ What makes it fast, in the order of what it saves:
 * bfloat16 where the processor has it; random numbers for many steps are drawn at once.
 
 What makes it exact: the noise of a token is a hash of (seed, prompt, sample, position), so a sample does not depend on what else
-is in the batch; in float32 the log-probabilities equal the model's own forward pass to rounding.
+is in the batch, up to rounding (`o1lib.model.generation`); in float32 the log-probabilities equal the model's own forward pass to
+rounding.
 
 Left out on purpose: compilation, custom kernels, paged memory. Models that are not a plain Llama go through `generate_plain`.
 
@@ -24,8 +25,8 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedModel
 
-from o1lib.policy.cache import Cache
-from o1lib.policy.generation import (
+from o1lib.model.cache import Cache
+from o1lib.model.generation import (
     Generation,
     check_options,
     choose,

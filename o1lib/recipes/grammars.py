@@ -15,13 +15,14 @@ from pathlib import Path
 
 from o1lib.lab.paths import data_dir, outputs_dir
 from o1lib.lab.runlog import RunLog
-from o1lib.policy.checkpoints import RECIPES, greedy_results, load
+from o1lib.model.checkpoints import load
+from o1lib.model.network import build_model
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture, base_parts, think_part, think_parts
-from o1lib.policy.model import build_model
-from o1lib.policy.policy import Policy
-from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.policy.supervised import TrainConfig, train
 from o1lib.policy.traces import Style
-from o1lib.policy.train import TrainConfig, train
+from o1lib.recipes.checkpoints import RECIPES, greedy_results
 from o1lib.tasks.countdown import Countdown
 
 CUTOFFS = (64, 128, 192, 256, 384, 512, 768, 1024)

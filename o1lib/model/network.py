@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from o1lib.policy.tokenizer import build_tokenizer
+from o1lib.model.tokenizer import build_tokenizer
 
 CONTEXT = 1152  # positions the policy is trained on; chains are sampled within it
 SIZES = {  # one dial: layers, width, feed-forward width
