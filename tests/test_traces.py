@@ -287,3 +287,32 @@ class TestTokenizer:
         message = [{"role": "user", "content": "think : make 24 from 4 6 8 8"}]
         ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False)
         assert ids == encode_prompt(tokenizer, message[0]["content"])
+
+
+@pytest.mark.parametrize("n_numbers", [3, 4])
+def test_a_demonstrator_that_gives_up(n_numbers):
+    """With probability zero nothing changes; otherwise chains are wrong as often as they fail before they hit, and what they
+    conclude follows from their own equations.
+    """
+    task = Countdown(n_numbers)
+    right = {}
+    for give_up in (0.0, 0.5, 1.0):
+        verdicts = []
+        for i in range(200):
+            problem = task.train_problem(i)
+            pieces = think(problem, random.Random(i), Style(slip=0, give_up=give_up))
+            plain = think(problem, random.Random(i), Style(slip=0))
+            if plain is None:
+                continue
+            text = " ".join(text for text, _ in pieces)
+            assert give_up or pieces == plain
+            check = check_chain(text)
+            assert check.right_steps == check.steps > 0
+            verdicts.append(task.verify(problem, text).correct)
+            if not verdicts[-1]:
+                assert " no so " in text
+                assert "yes" not in text.split()
+        right[give_up] = sum(verdicts)
+    assert right[0.0] > 190 > right[0.5] > right[1.0] > 5
+    with pytest.raises(ValueError, match="probability"):
+        Style(give_up=1.5)

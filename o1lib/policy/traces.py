@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from o1lib.tasks import oracle
@@ -53,13 +53,18 @@ class Style:
             Gaussian noise); otherwise random.
         slip: probability that a list of values contains a planted slip, which is noticed and mended
             (self-correction).
+        give_up: probability that the writer gives up after an alternative that failed, and answers
+            wrongly: a weak demonstrator, of which reinforcement learning can make a better one.
     """
 
     grammar: str = "fan"
     oracle_order: float = 0.5
     slip: float = 0.003
+    give_up: float = 0.0
 
     def __post_init__(self):
+        if not 0 <= self.give_up <= 1:
+            raise ValueError(f"give_up must be a probability, got {self.give_up}")
         if self.grammar not in GRAMMARS:
             raise ValueError(f"unknown grammar {self.grammar!r}; choose from {', '.join(GRAMMARS)}")
 
@@ -150,8 +155,21 @@ class _Writer:
             if hit is not None:
                 self.solved = [*before, equation(x, y, hit), equation(hit, kept, self.goal)]
                 return True
+            if self.gives_up(before, x, y, kept):
+                return True
         self.say("dead")
         return False
+
+    def gives_up(self, before: list, x: int, y: int, kept: int) -> bool:
+        """With the style's probability: end the chain with steps that miss the goal, on the numbers tried last."""
+        if not self.style.give_up or self.rng.random() >= self.style.give_up:
+            return False
+        misses = [(v, w) for v in values(x, y) for w in values(v, kept) if w != self.goal]
+        if not misses:
+            return False
+        value, end = self.rng.choice(misses)
+        self.solved = [*before, equation(x, y, value), equation(value, kept, end)]
+        return True
 
     def first(self, choices: list, key) -> list:
         """The choices in the order asked for, those not asked for behind."""
@@ -229,6 +247,8 @@ class _Writer:
                             equation(hit, kept, self.goal),
                         ]
                         return
+                if self.gives_up([equation(a, b, results[-1])], results[-1], other, kept):
+                    return
             if ((c, d), (a, b)) not in joined:
                 joined.add(((a, b), (c, d)))
                 others = values(c, d)
@@ -317,7 +337,7 @@ def judge(state: Problem, rng: random.Random, style: Style = Style()) -> list[Pi
     """Is this state of two or three numbers alive? The listing, then the verdict (instruction
     `judge`).
     """
-    writer = _Writer(state, rng, style)
+    writer = _Writer(state, rng, replace(style, give_up=0.0))
     writer.say(f"<think> use {words(state.numbers)} for {state.target}")
     alive = writer.settle(state.numbers)
     writer.say(f"</think> <answer> {'alive' if alive else 'dead'} </answer>")

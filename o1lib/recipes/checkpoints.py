@@ -17,6 +17,7 @@ from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture, base_parts, think_parts
 from o1lib.policy.supervised import TrainConfig, train
+from o1lib.policy.traces import Style
 from o1lib.tasks.countdown import Countdown
 
 
@@ -34,6 +35,12 @@ RECIPES: dict[str, Recipe] = {
     "nano-base": Recipe("nano", base_parts, TrainConfig(800_000, 1024, 1024, lr=2e-3)),
     "nano-think": Recipe(
         "nano-base", lambda: think_parts(3), TrainConfig(5_000_000, 1024, 1024, lr=2e-3)
+    ),
+    # A demonstrator that gives up after every second failure: where reinforcement learning has something to win.
+    "nano-gives-up": Recipe(
+        "nano-base",
+        lambda: think_parts(3, Style(give_up=0.5)),
+        TrainConfig(5_000_000, 1024, 1024, lr=2e-3),
     ),
     "base": Recipe("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),
     "think": Recipe("base", lambda: think_parts(4), TrainConfig(10_000_000, 1024, 1024, lr=1e-3)),
@@ -77,7 +84,7 @@ def make(
         updates=log.rows[-1]["step"],
         loss=round(log.rows[-1]["loss"], 4),
     )
-    if name.endswith("think"):
+    if name != "base" and not name.endswith("-base"):
         card["scores"] = scores(model, 3 if name.startswith("nano") else 4)
     folder = save(model, out or outputs_dir() / "checkpoints" / name, card)
     shutil.copy(run_dir / "log.csv", folder / "log.csv")
