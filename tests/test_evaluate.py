@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from o1lib.cli import main
 from o1lib.model import checkpoints
 from o1lib.model.network import build_model
-from o1lib.model.policy import Policy, Sample
+from o1lib.model.policy import Policy, Response
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.search.evaluate import evaluate
 from o1lib.search.guidance import OracleGuidance
@@ -35,11 +35,11 @@ class Scripted:
         for prompt in prompts:
             index = next(i for i, p in enumerate(self.problems) if task.prompt(p) == prompt)
             problem = self.problems[index]
-            right = task.expression(problem, next(task.solutions(problem)))
+            right = task.answer(problem, next(task.solutions(problem)))
             group = []
             for j in range(n):
                 text = f"<answer> {right if j == index % n else '1 + 1'} </answer>"
-                group.append(Sample(text, [1] * (10 + j), [-0.1 * (j + 1)] * (10 + j), True))
+                group.append(Response(text, [1] * (10 + j), [-0.1 * (j + 1)] * (10 + j), True))
             groups.append(group)
         return groups
 

@@ -263,12 +263,12 @@ class Scripted:
         return [2, 4, *tokenizer.encode(prompt, add_special_tokens=False), 5]
 
     def sample(self, prompts, n=1, **options):
-        from o1lib.model.policy import Sample
+        from o1lib.model.policy import Response
 
         group = []
         for text in self.responses[:n]:
             ids = tokenizer.encode(text, add_special_tokens=False) if text else []
-            group.append(Sample(text, ids, [-0.1] * len(ids), bool(text)))
+            group.append(Response(text, ids, [-0.1] * len(ids), bool(text)))
         return [group for _ in prompts]
 
 

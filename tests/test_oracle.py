@@ -72,7 +72,7 @@ def test_solutions_are_complete_and_right(values, target):
         for step in steps:
             state = task.apply(state, step)
         assert task.is_solved(state)
-        assert task.verify_answer(problem, task.expression(problem, steps))
+        assert task.verify_answer(problem, task.answer(problem, steps))
 
 
 def test_three_number_tree_is_small():
@@ -90,5 +90,5 @@ def test_hard_rungs_are_solvable_and_certified(n):
     task = Countdown(n)
     for problem in task.problems("val_targets", 3):
         steps = next(task.solutions(problem))
-        assert task.verify_answer(problem, task.expression(problem, steps))
+        assert task.verify_answer(problem, task.answer(problem, steps))
         assert task.distance(problem) == n - 1

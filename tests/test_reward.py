@@ -61,7 +61,7 @@ def test_enumeration_equals_the_models_own_probabilities(policy):
         leaves = [n for n in nodes if not n.children]
         assert len(nodes) == 1 + sum(len(n.children) for n in nodes)
         for solution in task.solutions(problem):
-            leaf = next(n.node for n in leaves if n.node.steps == solution)
+            leaf = next(n.node for n in leaves if Space(task, problem).taken(n.node) == solution)
             ids = policy.tokenizer.encode(space.response(leaf), add_special_tokens=False)
             ids.append(policy.tokenizer.eos_token_id)
             [logprobs] = policy.logprobs([space.prompt], [ids])
@@ -104,13 +104,13 @@ def test_visited_states_are_what_was_sampled(policy):
     labels = visited(policy, task, PROBLEMS, n=6, seed=2)
     assert len(labels) == len({x.node for x in labels})
     samples = policy.sample([task.prompt(p, "solve") for p in PROBLEMS], 6, seed=2)
-    roots = [x for x in labels if not x.node.steps]
+    roots = [x for x in labels if not x.node.prefix]
     for root, problem, group in zip(roots, PROBLEMS, samples, strict=True):
         assert root.n == 6
         assert root.value == sum(bool(task.verify(problem, s.text)) for s in group) / 6
     for label in labels:
         state = label.space.problem
-        for step in label.node.steps:
+        for step in label.space.taken(label.node):
             state = task.apply(state, step)
         assert state == label.node.state
         if not task.solvable(state):

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o1lib.model.network import build_model
-from o1lib.model.policy import Policy
-from o1lib.model.policy import Sample as Response
+from o1lib.model.policy import Policy, Response
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.search import trees
 from o1lib.search.core import (
@@ -109,7 +108,7 @@ def test_beam_ranks_by_the_policy(policy):
         while not space.complete(node):
             texts = [space.continuation(node, s) for s in space.steps(node)]
             ids = [policy.tokenizer.encode(t, add_special_tokens=False) for t in texts]
-            context = policy.encode(space.prompt, space.prefix(node))
+            context = policy.encode(space.prompt, node.prefix)
             logits = [
                 policy.model(torch.tensor([context + x])).logits[0].log_softmax(-1) for x in ids
             ]
@@ -256,7 +255,7 @@ def test_proposals_are_the_steps_probabilities(policy):
         proposed = yield Propose(node)
         texts = tuple(space.continuation(node, step) for step, _ in proposed)
         logprobs = yield Logprobs(node, texts)
-        return Found(None, tree=(proposed, texts, logprobs, space.prefix(node)))
+        return Found(None, tree=(proposed, texts, logprobs, node.prefix))
 
     [result] = search(strategy, policy, task, PROBLEMS[:1])
     proposed, texts, logprobs, prefix = result.tree
@@ -351,7 +350,7 @@ def test_spaces_read_what_they_write():
         while not space.complete(node):
             node = space.child(node, space.steps(node)[-1])
         assert space.read(space.response(node))[-1] == node
-        assert space.read(space.prefix(node))[-1] == node
+        assert space.read(node.prefix)[-1] == node
         assert space.read("<think> 1 + 1 = 3 left 3 ; nonsense") == [space.root]
     states = Space(Arithmetic(3), Arithmetic(3).problem("( 1 + 2 ) * 3"))
     assert states.steps(states.root)[0].text == "1 + 2 = 3 left 3 * 3"

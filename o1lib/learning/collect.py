@@ -16,7 +16,7 @@ import torch
 from o1lib.learning.corrections import corrected
 from o1lib.learning.loop import Batch, Collector, Experience
 from o1lib.learning.losses import group_advantages
-from o1lib.model.policy import Policy, Sample
+from o1lib.model.policy import Policy, Response
 from o1lib.policy.corpus import Document, Mixture, encode
 from o1lib.reward.outcome import Reward, finite
 from o1lib.tasks.base import refuse_held_out
@@ -149,7 +149,7 @@ def as_experience(policy: Policy, document: Document) -> Experience:
     return Experience(ids[:1], ids[1:], counted=counted[1:])
 
 
-def _chosen(good: list[Sample], keep: str, rng: random.Random) -> list[Sample]:
+def _chosen(good: list[Response], keep: str, rng: random.Random) -> list[Response]:
     if not good or keep == "all":
         return good
     if keep == "random":
@@ -162,7 +162,7 @@ def _mean(values) -> float:
     return sum(values) / max(1, len(values))
 
 
-def _shape(samples: list[Sample]) -> dict[str, float]:
+def _shape(samples: list[Response]) -> dict[str, float]:
     return {
         "length": _mean(len(s.token_ids) for s in samples),
         "finished": _mean(s.finished for s in samples),

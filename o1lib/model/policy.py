@@ -24,7 +24,7 @@ MAX_SCORED = 1024  # continuations scored at once
 
 
 @dataclass(frozen=True)
-class Sample:
+class Response:
     """One response: its text (with the prefix, without the end token), new token ids, their
     log-probabilities in nats, and whether it ended by itself."""
 
@@ -93,7 +93,7 @@ class Policy:
         prefixes: list[str] | None = None,
         stop: tuple[str, ...] = (),
         progress=None,
-    ) -> list[list[Sample]]:
+    ) -> list[list[Response]]:
         """`n` responses to each prompt: a list of lists, in order.
 
         Args:
@@ -125,7 +125,7 @@ class Policy:
             prefix = prefixes[i] + " " if prefixes and prefixes[i] else ""
             results.append(
                 [
-                    Sample(prefix + self.decode(g.token_ids), g.token_ids, g.logprobs, g.finished)
+                    Response(prefix + self.decode(g.token_ids), g.token_ids, g.logprobs, g.finished)
                     for g in group
                 ]
             )

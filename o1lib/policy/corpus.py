@@ -147,7 +147,7 @@ def answer_part(n_numbers: int) -> Part:
 
     def write(problem, rng):
         steps = traces.random_solution(problem, rng)
-        return steps and [(f"<answer> {Countdown().expression(problem, steps)} </answer>", True)]
+        return steps and [(f"<answer> {Countdown().answer(problem, steps)} </answer>", True)]
 
     return partial(_reply, "answer", n_numbers=n_numbers, write=write)
 
@@ -182,7 +182,7 @@ def revise_part(n_numbers: int, style: Style = Style()) -> Part:
                 state = Problem(steps[-1].rest, state.target)
             pieces = traces.think(problem, rng, style)
             if state.numbers[0] != problem.target and pieces is not None:
-                attempt = Countdown().expression(problem, tuple(steps))
+                attempt = Countdown().answer(problem, tuple(steps))
                 prompt = f"revise : {problem} ; attempt {attempt} gives {state.numbers[0]}"
                 return Document(prompt, pieces)
 

@@ -315,9 +315,7 @@ def solve(problem: Problem, rng: random.Random) -> list[Piece] | None:
     if steps is None:
         return None
     text = " ; ".join(step.text for step in steps)
-    return [
-        (f"<think> {text} </think> <answer> {_task.expression(problem, steps)} </answer>", True)
-    ]
+    return [(f"<think> {text} </think> <answer> {_task.answer(problem, steps)} </answer>", True)]
 
 
 def random_solution(problem: Problem, rng: random.Random):

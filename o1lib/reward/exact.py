@@ -98,11 +98,11 @@ def _encode(policy: Policy, text: str) -> list[int]:
 
 
 def _ids(policy: Policy, space: Space, node: Node) -> list[int]:
-    return policy.encode(space.prompt, space.prefix(node))
+    return policy.encode(space.prompt, node.prefix)
 
 
 def _texts(space: Space, node: Node) -> list[str]:
     """The legal continuations of a node: its steps, or, when it is complete, its answer."""
     if space.complete(node):
-        return [space.response(node).removeprefix(space.prefix(node)) + " <eos>"]
+        return [space.response(node).removeprefix(node.prefix) + " <eos>"]
     return [space.continuation(node, step) for step in space.steps(node)]

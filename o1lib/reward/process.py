@@ -50,15 +50,15 @@ def visited(
     """
     spaces = [Space(task, problem, instruction) for problem in problems]
     groups = policy.sample([s.prompt for s in spaces], n, seed=seed)
-    counts: dict[Node, list] = {}
+    counts: dict[tuple, list] = {}
     for space, group in zip(spaces, groups, strict=True):
         for sample in group:
             right = bool(task.verify(space.problem, sample.text))
             for node in space.read(sample.text):
-                entry = counts.setdefault(node, [space, 0, 0])
-                entry[1] += 1
-                entry[2] += right
-    return [Label(space, node, right / n, n) for node, (space, n, right) in counts.items()]
+                entry = counts.setdefault((space.problem, node), [space, node, 0, 0])
+                entry[2] += 1
+                entry[3] += right
+    return [Label(space, node, right / n, n) for space, node, n, right in counts.values()]
 
 
 def rollout_values(
@@ -71,7 +71,7 @@ def rollout_values(
         [space.prompt for space, _ in nodes],
         n,
         seed=seed,
-        prefixes=[space.prefix(node) for space, node in nodes],
+        prefixes=[node.prefix for space, node in nodes],
     )
     labels = []
     for (space, node), group in zip(nodes, groups, strict=True):
@@ -110,11 +110,11 @@ class ValueModel:
         return cls(*checkpoints.load(name, kind=LlamaForTokenClassification))
 
     def encode(self, space: Space, node: Node) -> list[int]:
-        return encode_prompt(self.tokenizer, space.prompt, space.prefix(node))
+        return encode_prompt(self.tokenizer, space.prompt, node.prefix)
 
     def scored_tokens(self, space: Space, node: Node) -> int:
         """The tokens of the prefix (the prompt is not counted)."""
-        return len(encode_text(self.tokenizer, space.prefix(node)))
+        return len(encode_text(self.tokenizer, node.prefix))
 
     @torch.inference_mode()
     def values(

@@ -36,8 +36,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from o1lib.model.policy import Policy
-from o1lib.model.policy import Sample as Response
+from o1lib.model.policy import Policy, Response
 from o1lib.model.tokenizer import encode_text
 from o1lib.search.guidance import Guidance
 from o1lib.tasks.space import Node, Space
@@ -268,7 +267,7 @@ def _answer_samples(
                 n,
                 temperature=temperature,
                 max_new_tokens=limit,
-                prefixes=[run.space.prefix(run.request.node) for run in some],
+                prefixes=[run.request.node.prefix for run in some],
                 seed=zlib.crc32(f"{seed} {round_}".encode()),
             )
             for run, samples in zip(some, replies, strict=True):
@@ -286,7 +285,7 @@ def _answer_logprobs(asking: list[_Run], policy: Policy, budget: Budget, guidanc
             texts = [space.continuation(node, step) for step in steps]
         else:
             steps, texts = None, list(run.request.texts)
-        prefix = encode_text(policy.tokenizer, space.prefix(node))
+        prefix = encode_text(policy.tokenizer, node.prefix)
         ids = [list(encode_text(policy.tokenizer, text)) for text in texts]
         price = len(prefix) + sum(map(len, ids))
         if price > run.cost.left(budget, "scored"):
@@ -294,7 +293,7 @@ def _answer_logprobs(asking: list[_Run], policy: Policy, budget: Budget, guidanc
             continue
         run.cost.scored += price
         paying.append((run, steps))
-        contexts.append(policy.encode(space.prompt, space.prefix(node)))
+        contexts.append(policy.encode(space.prompt, node.prefix))
         continuations.append(ids)
     totals = policy.continuation_logprobs(contexts, continuations)
     for (run, steps), found in zip(paying, totals, strict=True):

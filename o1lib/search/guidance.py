@@ -39,7 +39,7 @@ class OracleGuidance:
         alive = float(space.task.solvable(node.state))
         if not self.noise:
             return alive
-        return alive + random.Random(f"{self.seed} {node.problem} {node.state}").gauss(
+        return alive + random.Random(f"{self.seed} {space.problem} {node.state}").gauss(
             0, self.noise
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from o1lib.model.policy import Sample as Response
+from o1lib.model.policy import Response
 from o1lib.search.core import Check, Found, OutOfBudget, Sample, Strategy
 from o1lib.tasks.expression import extract_answer
 from o1lib.tasks.space import Space

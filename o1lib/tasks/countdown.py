@@ -282,7 +282,7 @@ class Countdown:
         """Steps to the nearest win (every number is used, so all wins are equally far), or None."""
         return len(state.numbers) - 1 if self.solvable(state) else None
 
-    def expression(self, problem: Problem, steps: tuple[Step, ...]) -> str:
+    def answer(self, problem: Problem, steps: tuple[Step, ...]) -> str:
         """The answer that a complete sequence of steps spells out."""
         return oracle.expression(
             tuple((s.left, s.op, s.right, s.result) for s in steps), problem.numbers

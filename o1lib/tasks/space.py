@@ -1,35 +1,40 @@
-"""A step task as a policy sees it: partial solutions, and the text that each stands for.
+"""A step task as text: the search space of one problem.
 
-What searches walk through, what process rewards judge, and what is enumerated for exact values.
-
-Used in notebook 02, section 2.
+What searches walk through, what process rewards judge, and what is enumerated for exact values. A *node* is what has been
+written so far; where the task can read it, it also knows the state that the text has led to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Node:
-    """A partial solution: a problem, the steps taken, and the state that they lead to."""
+    """The beginning of a response.
 
-    problem: Any
-    state: Any
-    steps: tuple = ()
+    Args:
+        prefix: its text; empty at the root.
+        state: the task's state after it; None where the text is none of the task's canonical steps.
+        depth: how often it was extended.
+        finished: nothing will follow; the response is whole.
+        token_ids: the tokens of `prefix` where a policy sampled them, so that they need not be guessed from the text.
+    """
 
-    @property
-    def depth(self) -> int:
-        return len(self.steps)
+    prefix: str = ""
+    state: Any = None
+    depth: int = 0
+    finished: bool = False
+    token_ids: tuple[int, ...] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Space:
-    """The search space of one problem: a `StepTask` and the texts by which a policy sees it.
+    """The search space of one problem: a task and the texts by which a policy sees it.
 
     Args:
-        instruction: what the policy is asked (`solve` for step searches, any for whole responses).
+        instruction: what the policy is asked (`solve` for searches over a `StepTask`'s steps, any for whole responses).
     """
 
     task: Any
@@ -38,48 +43,78 @@ class Space:
 
     @property
     def root(self) -> Node:
-        initial = getattr(self.task, "initial", None)  # a task without steps has only this node
-        return Node(self.problem, initial(self.problem) if initial else None)
+        initial = getattr(self.task, "initial", None)  # a task without steps has no states
+        return Node("", initial(self.problem) if initial else None)
 
     @property
     def prompt(self) -> str:
         return self.task.prompt(self.problem, self.instruction)
 
-    def prefix(self, node: Node) -> str:
-        """The beginning of the response that a partial solution stands for; empty at the root."""
-        if not node.steps:
-            return ""
-        end = " </think>" if self.complete(node) else " ;"
-        return f"<think> {' ; '.join(step.text for step in node.steps)}{end}"
-
-    def continuation(self, node: Node, step) -> str:
-        """What the policy would write to take a step from a node."""
-        end = "</think>" if self.complete(self.child(node, step)) else ";"
-        return f"{'' if node.steps else '<think> '}{step.text} {end}"
-
     def steps(self, node: Node) -> list:
-        return [] if self.task.is_solved(node.state) else self.task.legal_steps(node.state)
-
-    def child(self, node: Node, step) -> Node:
-        return Node(self.problem, self.task.apply(node.state, step), (*node.steps, step))
+        """The legal steps; none where the node is complete, or its text has left the task's steps."""
+        if node.state is None or node.finished or self.task.is_solved(node.state):
+            return []
+        return self.task.legal_steps(node.state)
 
     def complete(self, node: Node) -> bool:
-        """No step is left to take."""
-        return not self.steps(node)
+        """Whether no step is left to take."""
+        return node.finished or not self.steps(node)
+
+    def continuation(self, node: Node, step) -> str:
+        """What the policy would write to take a step: the step's one canonical text, and what ends or parts it."""
+        after = Node(state=self.task.apply(node.state, step))
+        return f"{'' if node.prefix else '<think> '}{step.text} {'</think>' if self.complete(after) else ';'}"
+
+    def child(self, node: Node, step) -> Node:
+        """The node after a legal step."""
+        text = _joined(node.prefix, self.continuation(node, step))
+        return Node(text, self.task.apply(node.state, step), node.depth + 1)
+
+    def extend(
+        self, node: Node, text: str, token_ids: tuple[int, ...] = (), finished: bool = False
+    ) -> Node:
+        """The node after more text of any kind (`token_ids`: those of `text`); its state follows where the whole is canonical."""
+        before = node.token_ids if node.prefix else ()
+        ids = None if before is None or not token_ids else (*before, *token_ids)
+        whole = _joined(node.prefix, text)
+        read = self.read(whole)[-1]
+        state = read.state if read.prefix == whole.split(" <answer>")[0] else None
+        return Node(whole, state, node.depth + 1, finished, ids)
+
+    def taken(self, node: Node) -> tuple:
+        """The steps that led to a node of canonical text."""
+        steps, state = [], self.task.initial(self.problem)
+        for text in _body(node.prefix):
+            steps.append(self.task.parse_step(state, text))
+            state = self.task.apply(state, steps[-1])
+        return tuple(steps)
 
     def response(self, node: Node) -> str:
-        """The whole response of a complete node: its steps, and the answer that they spell out."""
-        answer = self.task.expression(self.problem, node.steps)
-        return f"{self.prefix(node)} <answer> {answer} </answer>"
+        """The whole response of a complete node: what is written, or its steps and the answer that they spell out."""
+        if node.finished:
+            return node.prefix
+        answer = self.task.answer(self.problem, self.taken(node))
+        return _joined(node.prefix, f"<answer> {answer} </answer>")
 
     def read(self, text: str) -> list[Node]:
         """The nodes that a response goes through, the root first, as far as its steps are legal."""
         nodes = [self.root]
-        body = text.removeprefix("<think>").split("</think>")[0]
-        for part in body.split(";"):
+        if nodes[0].state is None:
+            return nodes
+        for part in _body(text):
             try:
                 step = self.task.parse_step(nodes[-1].state, part)
             except ValueError:
                 break
             nodes.append(self.child(nodes[-1], step))
         return nodes
+
+
+def _joined(before: str, after: str) -> str:
+    return f"{before} {after}" if before and after else before + after
+
+
+def _body(text: str) -> list[str]:
+    """The texts of the steps of a response."""
+    body = text.removeprefix("<think>").split("</think>")[0]
+    return [part for part in body.split(";") if part.strip()]
