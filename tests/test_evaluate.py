@@ -12,8 +12,12 @@ from o1lib.model import checkpoints
 from o1lib.model.network import build_model
 from o1lib.model.policy import Policy, Response
 from o1lib.model.tokenizer import build_tokenizer
+from o1lib.search.choose import by_checker
 from o1lib.search.evaluate import evaluate
-from o1lib.search.guidance import OracleGuidance
+from o1lib.search.guidance import oracle
+from o1lib.search.mcts import mcts
+from o1lib.search.sampling import best_of_n, greedy, sample
+from o1lib.search.trees import beam, depth_first
 from o1lib.tasks import Countdown
 from o1lib.tasks.puzzles import read_puzzles
 
@@ -30,15 +34,15 @@ class Scripted:
     def __init__(self, problems):
         self.problems = problems
 
-    def sample(self, prompts, n=1, **options):
+    def sample_each(self, requests, seeds):
         groups = []
-        for prompt in prompts:
-            index = next(i for i, p in enumerate(self.problems) if task.prompt(p) == prompt)
+        for request in requests:
+            index = next(i for i, p in enumerate(self.problems) if task.prompt(p) == request.prompt)
             problem = self.problems[index]
             right = task.answer(problem, next(task.solutions(problem)))
             group = []
-            for j in range(n):
-                text = f"<answer> {right if j == index % n else '1 + 1'} </answer>"
+            for j in range(request.n):
+                text = f"<answer> {right if j == index % request.n else '1 + 1'} </answer>"
                 group.append(Response(text, [1] * (10 + j), [-0.1 * (j + 1)] * (10 + j), True))
             groups.append(group)
         return groups
@@ -49,61 +53,72 @@ PROBLEMS = task.problems("val_inputs", 8)
 
 def test_reports_count_what_happened():
     policy = Scripted(PROBLEMS)
-    greedy = evaluate(policy, PROBLEMS, progress=False)
-    assert greedy["correct"] == greedy["n"] == 8
-    assert greedy["tokens"] == 80
-    sample = evaluate(policy, PROBLEMS, search="sample", n=4, progress=False)
-    assert sample["accuracy"] == pytest.approx(0.25)
-    assert sample["tokens"] == 8 * (10 + 11 + 12 + 13)
-    checker = evaluate(policy, PROBLEMS, search="best_of_n", select="checker", n=4, progress=False)
-    assert checker["accuracy"] == 1.0
-    model = evaluate(policy, PROBLEMS, search="best_of_n", select="model", n=4, progress=False)
+    one = evaluate(policy, PROBLEMS, progress=False)
+    assert one["correct"] == one["n"] == 8
+    assert one["tokens"] == 80
+    many = evaluate(policy, PROBLEMS, sample(4), progress=False)
+    assert many["accuracy"] == pytest.approx(0.25)
+    assert many["tokens"] == 8 * (10 + 11 + 12 + 13)
+    checked = evaluate(policy, PROBLEMS, best_of_n(4, by_checker()), progress=False)
+    assert checked["accuracy"] == 1.0
+    assert checked["checks"] == 2 * 1 + 6 * 2  # two different answers, the surest first
+    model = evaluate(policy, PROBLEMS, best_of_n(4), progress=False)
     assert model["correct"] == 2  # the most probable sample is number 0: right for puzzles 0 and 4
-    for result in checker["results"]:
+    for result in checked["results"]:
         assert task.verify_answer(
             task.problem(result["numbers"], result["target"]), result["answer"]
         )
         assert result["answer"] in result["response"]
 
 
+def test_results_come_in_the_order_of_the_problems():
+    """A hard puzzle first: it is finished last, and reported first."""
+    four = Countdown()
+    puzzles = [four.problem([7, 11, 13, 17], 999), four.problem([4, 6]), four.problem([2, 3, 4])]
+    finished = []
+    report = evaluate(
+        Scripted(PROBLEMS),
+        puzzles,
+        depth_first(),
+        concurrent=2,
+        progress=False,
+        on_result=lambda place, result: finished.append((place, result["numbers"])),
+        task=four,
+    )
+    assert [r["numbers"] for r in report["results"]] == [list(p.numbers) for p in puzzles]
+    assert all(puzzles[place].numbers == tuple(numbers) for place, numbers in finished)
+
+
 def test_budget_is_kept():
     policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
     for budget in (1, 7, 30):
-        report = evaluate(
-            policy,
-            PROBLEMS[:4],
-            search="best_of_n",
-            n=16,
-            budget=budget,
-            max_new_tokens=9,
-            progress=False,
-        )
+        strategy = best_of_n(16, max_new_tokens=9)
+        report = evaluate(policy, PROBLEMS[:4], strategy, budget=budget, progress=False)
         assert all(0 < r["tokens"] <= budget for r in report["results"])
         assert report["settings"]["budget"]["generated"] == budget
+        assert report["settings"]["search"] == repr(strategy)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("strategy", "wrong"),
     [
-        {"search": "guess"},
-        {"select": "coin"},
-        {"search": "sample", "n": 0},
-        {"budget": 0},
-        {"search": "mcts"},
-        {"search": "greedy", "guidance": OracleGuidance()},
-        {"search": "beam", "instruction": "think"},
+        (sample(0), {}),
+        (greedy(), {"budget": 0}),
+        (greedy(), {"concurrent": -1}),
+        (greedy(), {"notation": "sloppy"}),
+        (mcts(oracle(), simulations=-1), {}),
+        (mcts(oracle(noise=-1.0)), {}),
+        (beam(), {"instruction": "think"}),
     ],
 )
-def test_bad_options_are_refused(wrong):
+def test_bad_options_are_refused(strategy, wrong):
     with pytest.raises(ValueError, match=r".+"):
-        evaluate(Scripted(PROBLEMS), PROBLEMS, progress=False, **wrong)
+        evaluate(Scripted(PROBLEMS), PROBLEMS, strategy, progress=False, **wrong)
 
 
 def test_real_policy_end_to_end():
     policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
-    report = evaluate(
-        policy, PROBLEMS[:3], search="best_of_n", n=2, max_new_tokens=8, progress=False
-    )
+    report = evaluate(policy, PROBLEMS[:3], best_of_n(2, max_new_tokens=8), progress=False)
     assert [len(r["response"]) > 0 for r in report["results"]] == [True] * 3
     assert report["tokens"] <= 3 * 2 * 8
 
@@ -304,19 +319,19 @@ def test_a_killed_evaluation_keeps_its_results(tiny, monkeypatch):
 
 
 def test_a_hard_puzzle_does_not_hold_back_the_others(tiny):
-    """Depth-first search of six numbers takes long; the finished puzzles beside it are reported meanwhile."""
+    """Blind search of six numbers takes long; the finished puzzles beside it are reported."""
     task, policy, done = Countdown(), Policy.load(tiny / "tiny"), []
     hard = task.problem([7, 11, 13, 17, 19, 23], 10**17)
 
     class Enough(Exception):
         pass
 
-    def stop(result):
+    def stop(place, result):
         done.append(result["numbers"])
         if len(done) == 2:
             raise Enough
 
     puzzles = [hard, task.problem([4, 6]), task.problem([2, 3, 4])]
     with pytest.raises(Enough):
-        evaluate(policy, puzzles, search="depth_first", on_result=stop, progress=False)
+        evaluate(policy, puzzles, depth_first(), on_result=stop, progress=False)
     assert done == [[4, 6], [2, 3, 4]]

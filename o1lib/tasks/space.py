@@ -58,7 +58,7 @@ class Space:
 
     def complete(self, node: Node) -> bool:
         """Whether no step is left to take."""
-        return node.finished or not self.steps(node)
+        return node.finished or (node.state is not None and not self.steps(node))
 
     def continuation(self, node: Node, step) -> str:
         """What the policy would write to take a step: the step's one canonical text, and what ends or parts it."""
@@ -90,8 +90,8 @@ class Space:
         return tuple(steps)
 
     def response(self, node: Node) -> str:
-        """The whole response of a complete node: what is written, or its steps and the answer that they spell out."""
-        if node.finished:
+        """The response of a node: what is written, and after the last of canonical steps the answer that they spell out."""
+        if node.finished or node.state is None or not self.complete(node):
             return node.prefix
         answer = self.task.answer(self.problem, self.taken(node))
         return _joined(node.prefix, f"<answer> {answer} </answer>")
