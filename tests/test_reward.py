@@ -19,7 +19,6 @@ from o1lib.reward.process import (
     train_value,
     visited,
 )
-from o1lib.search.guidance import OracleGuidance
 from o1lib.tasks import Countdown
 from o1lib.tasks.space import Space
 
@@ -166,19 +165,6 @@ def test_value_training_refuses(policy):
         train_value(value, [Label(held_out, held_out.root, 1.0, 1)])
     with pytest.raises(ValueError, match="at least one rollout"):
         rollout_values(policy, [(space, space.root)], 0)
-
-
-def test_the_oracle_as_guidance():
-    space = Space(task, task.problem([3, 5, 7], 26))
-    nodes = [space.child(space.root, step) for step in space.steps(space.root)]
-    truth = [float(task.solvable(n.state)) for n in nodes]
-    assert OracleGuidance().values([space] * len(nodes), nodes) == truth
-    noisy = OracleGuidance(noise=1.0).values([space] * len(nodes), nodes)
-    assert noisy != truth
-    assert noisy == OracleGuidance(noise=1.0).values([space] * len(nodes), nodes)
-    assert noisy != OracleGuidance(noise=1.0, seed=1).values([space] * len(nodes), nodes)
-    with pytest.raises(ValueError, match="noise"):
-        OracleGuidance(noise=-1)
 
 
 def test_enumeration_needs_no_training():

@@ -27,7 +27,7 @@ from o1lib.search.registry import STRATEGIES, guidance_of, strategy_of
 from o1lib.search.requests import Check, Logprobs, Sample
 from o1lib.search.sampling import best_of_n, greedy, majority, sample
 from o1lib.search.trees import beam, depth_first
-from o1lib.tasks import Countdown
+from o1lib.tasks import Countdown, Jugs
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.space import Space
 
@@ -134,6 +134,30 @@ def test_blind_search_remembers_where_it_was():
         assert lost.cost.checks == len({s.numbers for s in states if len(s.numbers) == 1})
         [found] = search(depth_first(), Flat(), [problem], five)
         assert five.verify(problem, found.response)
+
+
+WORLDS = [Countdown(4), Arithmetic(4), Jugs()]
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda w: type(w).__name__)
+def test_every_search_solves_every_world_with_the_truth_as_guidance(world):
+    """Where the oracle says what is alive (in Jugs: how near), each search ends at a right answer by itself."""
+
+    @part
+    def near(space, nodes):
+        far = [space.task.distance(here.node.state) for here in nodes]
+        return [-100.0 if d is None else -float(d) for d in far]
+        yield
+
+    problems = world.problems("val_inputs", 5)
+    for strategy in (
+        depth_first(),
+        beam(near(), width=2),
+        beam(near(), width=3, choose=by_checker()),
+        mcts(near(), 400, c_puct=2.0, leaf=correct()),
+    ):
+        for result in search(strategy, Flat(), problems, world):
+            assert world.verify(result.problem, result.response), (strategy, result.problem)
 
 
 def test_perfect_guidance_needs_no_width(policy):
@@ -266,6 +290,13 @@ def test_guidances_cost_what_they_read(policy):
     both, weighed, _ = values_of(mixed((oracle(), likelihood()), (2.0, -1.0)), policy, PROBLEMS[0])
     for node, likely, v in zip(both, values, weighed, strict=True):
         assert v == pytest.approx(2 * task.solvable(node.node.state) - likely)
+
+
+def test_the_noise_of_the_oracle_is_fixed_by_its_seed():
+    _, values, _ = values_of(oracle(noise=1.0), Flat(), PROBLEMS[0])
+    assert values == values_of(oracle(noise=1.0), Flat(), PROBLEMS[0])[1]
+    assert values != values_of(oracle(noise=1.0, seed=1), Flat(), PROBLEMS[0])[1]
+    assert values != values_of(oracle(), Flat(), PROBLEMS[0])[1]
 
 
 def test_rollouts_and_judge_read_the_policys_answers():
@@ -436,7 +467,7 @@ def test_an_answer_is_never_checked_twice_and_the_surest_is_checked_first():
         [oracle(), value(Constant()), likelihood(), rollouts(2, max_new_tokens=5), judge(5)]
     ),
     st.sampled_from(["model", "checker"]),
-    st.sampled_from([task, Arithmetic(3)]),
+    st.sampled_from([task, Arithmetic(3), Jugs()]),
     st.tuples(*[st.one_of(st.none(), st.integers(0, 60))] * 3),
     st.integers(1, 12),
 )
