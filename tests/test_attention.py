@@ -88,7 +88,7 @@ def test_with_a_cache(kind):
 
 
 def test_with_a_cache_that_has_room():
-    """A static cache holds more keys than there are tokens: the last query is not at the last key."""
+    """A static cache holds more keys than tokens: the last query is not at the last key."""
     model = model_of("llama")
     ids = torch.randint(0, 50, (2, 10), generator=torch.Generator().manual_seed(1))
     truth = logits(model, "eager", input_ids=ids)
@@ -126,7 +126,7 @@ def test_plain_causal_needs_no_mask(monkeypatch):
     model = build_model("nano")
     with grouped(model):
         model(torch.randint(0, 50, (2, 9)), use_cache=False)
-    assert len(seen) == 4 and all(mask is None for mask in seen)
+    assert seen == [None] * 4
 
 
 def test_the_former_way_comes_back():

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from o1lib.lab.machine import default_device, fast_bf16
-from o1lib.model import checkpoints
+from o1lib.model import checkpoints, foreign
 from o1lib.model.generation import check_options, generate_plain, row_keys
 from o1lib.model.requests import Logprobs, Prefix, Sample
 from o1lib.model.sampler import LlamaSampler
@@ -27,8 +27,8 @@ MAX_SCORED = 1024  # continuations scored at once
 
 @dataclass(frozen=True)
 class Response:
-    """One response: its text (with the prefix, without the end token), new token ids, their
-    log-probabilities in nats, and whether it ended by itself."""
+    """One response: its text (with the policy's opening and the prefix, without the end token), new
+    token ids, their log-probabilities in nats, and whether it ended by itself."""
 
     text: str
     token_ids: list[int]
@@ -42,25 +42,51 @@ class Policy:
     Args:
         model: any causal language model of transformers; a plain Llama gets the fast sampler.
         tokenizer: its tokenizer. One with `<user>` and `<assistant>` tokens is prompted as ours,
-            others by their chat template.
+            others by their chat template, or in plain text where they have none.
         bf16: sample in bfloat16; by default where the processor has it.
+        template: wraps every prompt, at the place of `{problem}`; by default nothing for our own
+            models, and for others `foreign.ZERO_SHOT`, which explains the puzzles.
+
+    Attributes:
+        stops: ids of all tokens that end a text.
+        opening: what the prompt itself writes of every response, such as `<think>` and a new line
+            by some models' chat templates; every `Response.text` begins with it.
+
+    Raises `ValueError` for a template without `{problem}`, or a chat template that fails.
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bf16: bool | None = None
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        bf16: bool | None = None,
+        template: str | None = None,
     ):
         self.model, self.tokenizer = model, tokenizer
         device = next(model.parameters()).device.type
         self.bf16 = fast_bf16(device) if bf16 is None else bf16
         self._sampler: LlamaSampler | None = None
-        self._has_turns = "<assistant>" in tokenizer.get_vocab()
+        turns = {"<user>", "<assistant>", tokenizer.bos_token}
+        self._has_turns = turns <= tokenizer.get_vocab().keys()
+        default = foreign.PLACEHOLDER if self._has_turns else foreign.ZERO_SHOT
+        self.template = foreign.check_template(default if template is None else template)
+        self.stops = foreign.end_tokens(model, tokenizer)
+        probe = self.template.replace(foreign.PLACEHOLDER, "1")
+        self.opening = "" if self._has_turns else foreign.opening_of(tokenizer, probe)
 
     @classmethod
-    def load(cls, name: str | Path, device: str | None = None, bf16: bool | None = None) -> Policy:
-        """A policy from a checkpoint's name or folder. Raises `ValueError` when there is none or it
-        cannot be read.
+    def load(
+        cls,
+        name: str | Path,
+        device: str | None = None,
+        bf16: bool | None = None,
+        template: str | None = None,
+    ) -> Policy:
+        """A policy from a checkpoint's name or folder, ours or any Hugging Face folder of a causal
+        language model. Raises `ValueError` when there is none or it cannot be read.
         """
-        return cls(*checkpoints.load(name, device or default_device()), bf16=bf16)
+        model, tokenizer = checkpoints.load(name, device or default_device())
+        return cls(model, tokenizer, bf16, template)
 
     def refresh(self) -> None:
         """Call after the model's weights have changed."""
@@ -75,14 +101,26 @@ class Policy:
         return self._sampler
 
     def encode(self, prompt: str, prefix: str = "") -> list[int]:
-        """Token ids of a prompt with the assistant's turn opened, and begun with `prefix`."""
+        """Token ids of a prompt with the assistant's turn opened, and begun with `prefix` (which
+        may begin with the policy's `opening`, or leave it out).
+        """
+        text = self.template.replace(foreign.PLACEHOLDER, prompt)
         if self._has_turns:
-            return encode_prompt(self.tokenizer, prompt, prefix)
-        message = [{"role": "user", "content": prompt}]
-        ids = self.tokenizer.apply_chat_template(
-            message, add_generation_prompt=True, tokenize=True, return_dict=False
-        )
-        return ids + self.tokenizer.encode(prefix, add_special_tokens=False) if prefix else ids
+            return encode_prompt(self.tokenizer, text, prefix)
+        begun = foreign.after_opening(prefix, self.opening)
+        return foreign.asked_ids(self.tokenizer, text) + list(encode_text(self.tokenizer, begun))
+
+    def spell(self, prefix: str, token_ids: Sequence[int]) -> str:
+        """The text of a response: `prefix`, with the policy's opening before it unless it begins
+        with that, and the new tokens, with a blank between only where the model writes one.
+        """
+        if self._has_turns:
+            new = self.decode(token_ids)
+            return f"{prefix} {new}" if prefix and new else prefix + new
+        begun = foreign.after_opening(prefix, self.opening)
+        before = list(encode_text(self.tokenizer, begun))
+        new = self.decode([*before, *token_ids])[len(self.decode(before)) :]
+        return (prefix if begun != prefix else self.opening + prefix) + new
 
     def sample(
         self,
@@ -107,7 +145,7 @@ class Policy:
         ids = [
             self.encode(p, x) for p, x in zip(prompts, prefixes or [""] * len(prompts), strict=True)
         ]
-        stops = [self.tokenizer.eos_token_id]
+        stops = list(self.stops)
         for word in stop:
             token = self.tokenizer.encode(word, add_special_tokens=False)
             if len(token) != 1:
@@ -124,10 +162,10 @@ class Policy:
             generations = self._in_turns(ids, n, seed, progress, options)
         results = []
         for i, group in enumerate(generations):
-            prefix = prefixes[i] + " " if prefixes and prefixes[i] else ""
+            prefix = prefixes[i] if prefixes else ""
             results.append(
                 [
-                    Response(prefix + self.decode(g.token_ids), g.token_ids, g.logprobs, g.finished)
+                    Response(self.spell(prefix, g.token_ids), g.token_ids, g.logprobs, g.finished)
                     for g in group
                 ]
             )
@@ -158,10 +196,14 @@ class Policy:
                     results[i] += group
         return results
 
-    def decode(self, token_ids: list[int]) -> str:
-        """The text of generated tokens, without the end token."""
-        eos = self.tokenizer.eos_token_id
-        return self.tokenizer.decode([t for t in token_ids if t != eos])
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of generated tokens, without the end tokens that close it; special words within
+        stay.
+        """
+        ids = list(token_ids)
+        while ids and ids[-1] in self.stops:
+            ids.pop()
+        return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     def logprobs(
         self, prompts: list[str], responses: list[list[int]], max_tokens: int = 16_384
@@ -232,7 +274,9 @@ class Policy:
     def continuation_logprobs(
         self, contexts: list[list[int]], continuations: list[list[list[int]]]
     ) -> list[list[float]]:
-        """The log-probability (nats, summed over its tokens) of every continuation of every context (token ids)."""
+        """The log-probability (nats, summed over its tokens) of every continuation of every context
+        (token ids).
+        """
         if self.sampler is None:
             flat = [(c, x) for c, group in zip(contexts, continuations, strict=True) for x in group]
             sums = iter([float(v.sum()) for v in self._forward_logprobs(flat, 16_384)])
