@@ -331,6 +331,22 @@ def test_true_reasons_for_what_is_refused(tmp_path, qwen):
         checkpoints.load(qwen)
 
 
+def test_the_older_files_of_a_tokenizer_are_read_and_none_is_refused(tmp_path):
+    tokenizer = byte_tokenizer(eos_token="<|endoftext|>")
+    folder = saved(tmp_path / "old", model_of("gpt2", 500, eos_token_id=0), tokenizer)
+    core = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="has no tokenizer"):
+        checkpoints.load(folder)
+    (folder / "vocab.json").write_text(json.dumps(core["vocab"]), encoding="utf-8")
+    merges = "\n".join(" ".join(pair) for pair in core["merges"])
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
+    _, loaded = checkpoints.load(folder)
+    text = "make 24 from 4 6 10 11"
+    assert loaded.encode(text) == tokenizer.encode(text)
+
+
 def test_loading_is_silent_and_restores_what_was_set(qwen, capfd):
     logging.enable_progress_bar()
     before = logging.get_verbosity()

@@ -137,6 +137,9 @@ def load(
             raise ValueError(
                 f"the checkpoint {folder} is no {type(model).__name__}: it {what} {sorted(keys)[0]}"
             )
+    named = tokenizer.vocab_files_names.values()
+    if not fast and not any((folder / file).exists() for file in named):
+        raise ValueError(f"the checkpoint {folder} has no tokenizer (tokenizer.json)")
     _check_vocabulary(model, tokenizer, f"the checkpoint {folder}")
     if not end_tokens(model, tokenizer):
         raise ValueError(f"the checkpoint {folder} names no end token, so no text would ever end")

@@ -83,7 +83,8 @@ def build_tokenizer(digits: bool = False) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
     )
     fast.chat_template = (
-        "{{ bos_token }}{% for message in messages %}<{{ message['role'] }}> {{ message['content'] }}"
+        "{{ bos_token }}{% for message in messages %}"
+        "<{{ message['role'] }}> {{ message['content'] }}"
         "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
@@ -92,7 +93,9 @@ def build_tokenizer(digits: bool = False) -> PreTrainedTokenizerFast:
 
 @lru_cache(maxsize=1 << 16)
 def encode_text(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]:
-    """Token ids of a piece of text. Searches meet the same pieces again and again, so they are remembered."""
+    """Token ids of a piece of text. Searches meet the same pieces again and again, so they are
+    remembered.
+    """
     return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
