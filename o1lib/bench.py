@@ -259,7 +259,7 @@ def _roofline(sampler: LlamaSampler, lengths: list[int], prompt_length: int) -> 
         2
         * len(sampler.layers)
         * sampler.kv_heads
-        * sampler.width
+        * sampler.head_dim
         * torch.finfo(sampler.dtype).bits
         // 8
     )

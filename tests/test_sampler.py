@@ -7,8 +7,9 @@ import torch
 from rounding import assert_same_up_to_rounding
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from o1lib.model.generation import choose, generate_plain, row_keys, uniform_noise
+from o1lib.model.generation import pick_token, row_keys, uniform_noise
 from o1lib.model.network import build_model
+from o1lib.model.plain import generate_plain
 from o1lib.model.policy import Policy
 from o1lib.model.sampler import LlamaSampler
 from o1lib.model.tokenizer import build_tokenizer
@@ -157,7 +158,7 @@ def test_frequencies_match_the_softmax(policy):
 
 
 def test_noise_is_uniform_and_reproducible():
-    keys = row_keys([[1, 2, 3], [1, 2, 4]], 500, seed=0)
+    keys = row_keys([[1, 2, 3], [1, 2, 4]], 500, 0)
     assert len(set(keys.tolist())) == 1000
     noise = uniform_noise(keys, 0, 64)
     assert torch.equal(noise[:, 10:20], uniform_noise(keys, 10, 10))
@@ -188,7 +189,7 @@ def test_noise_is_never_one():
     key = torch.tensor([key - (1 << bits) if key >> 63 else key])
     noise = uniform_noise(key, 0, 1)[0]
     assert 0.9999999 < noise.item() < 1
-    token, logprob = choose(torch.tensor([[0.0, 0.0, float("-inf")]]), 1.0, noise)
+    token, logprob = pick_token(torch.tensor([[0.0, 0.0, float("-inf")]]), 1.0, noise)
     assert token.item() == 1
     assert logprob.isfinite()
 
@@ -196,7 +197,7 @@ def test_noise_is_never_one():
 def test_choose_at_the_edges():
     logits = torch.tensor([[0.0, float("-inf"), 0.0]])
     for noise in (1e-7, 0.25, 0.4999, 0.5001, 0.75, 1 - 1e-7):
-        token, logprob = choose(logits, 1.0, torch.tensor([noise]))
+        token, logprob = pick_token(logits, 1.0, torch.tensor([noise]))
         assert token.item() == (0 if noise < 0.5 else 2)
         assert logprob.item() == pytest.approx(-0.6931, abs=1e-3)
 

@@ -183,7 +183,7 @@ def test_space_round_trips(task):
         for _ in range(2):  # a shortest solution, then a random walk
             for step in steps:
                 text = space.continuation(node, step)
-                extended = space.extend(node, text)
+                extended = space.extend(node, f"{node.prefix} {text}".strip())
                 node = space.child(node, step)
                 nodes.append(node)
                 assert extended == node

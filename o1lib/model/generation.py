@@ -1,19 +1,19 @@
-"""Generation, the part that every model shares: keyed noise, the choice of a token, options, and a plain path.
+"""Generation, the part that every model shares: keyed noise, the choice of a token, and options.
 
 The noise of a token is a hash of (seed, prompt, sample, position), so what else is in the batch has no part in a sample. *Up to
 rounding*: matrix products of another shape round otherwise, and where the noise lies within such a rounding of the boundary between
 two words, the other word is drawn (in about one chain of some hundred with random weights, hardly ever with trained ones).
 
-Used by `o1lib.model.sampler` (a plain Llama, fast) and `o1lib.model.policy`.
+Used by `o1lib.model.sampler` (a plain Llama, fast) and `o1lib.model.plain` (any model).
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -51,23 +51,36 @@ def _shift_right(x: torch.Tensor, bits: int) -> torch.Tensor:
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def row_keys(prompts: list[list[int]], n: int, seed: int) -> torch.Tensor:
-    """One 64-bit key per (prompt, sample), shape (prompts * n,). A prompt that occurs again gets
-    further samples, not copies.
+def row_keys(
+    prompts: list[list[int]], n: int | Sequence[int], seeds: int | Sequence[int]
+) -> torch.Tensor:
+    """One 64-bit key per (prompt, sample), shape (rows,), of `n` samples a prompt. A prompt that
+    occurs again with the same seed gets further samples, not copies.
+
+    `n` and `seeds` are one number for all prompts or one for each.
     """
-    seen: dict[bytes, int] = {}
+    seen: dict[tuple, int] = {}
     keys = []
-    for prompt in prompts:
+    for prompt, count, seed in zip(prompts, each(n, prompts), each(seeds, prompts), strict=True):
         raw = ",".join(map(str, prompt)).encode()
-        first = seen.get(raw, 0)
-        seen[raw] = first + n
+        first = seen.get((raw, seed), 0)
+        seen[raw, seed] = first + count
         digest = zlib.crc32(raw) << 32 | zlib.crc32(b"o1lib" + raw)
-        for sample in range(first, first + n):
+        for sample in range(first, first + count):
             keys.append(
                 (digest ^ zlib.crc32(f"{seed} {sample}".encode()) * 0x9E3779B97F4A7C15)
                 & (1 << 63) - 1
             )
     return torch.tensor(keys, dtype=torch.int64)
+
+
+def each(value, prompts: Sequence) -> list:
+    """A setting for every prompt: one for all is repeated."""
+    if isinstance(value, (int, float)):
+        return [value] * len(prompts)
+    if len(value) != len(prompts):
+        raise ValueError(f"{len(value)} settings for {len(prompts)} prompts")
+    return list(value)
 
 
 def check_temperature(temperature: float) -> None:
@@ -76,28 +89,85 @@ def check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature must be 0, or from 1e-6 upwards, got {temperature}")
 
 
-def check_options(prompts, n: int, temperature: float, max_new_tokens: int, limit: int) -> None:
-    """Raise `ValueError` for options out of range."""
-    if n < 1 or max_new_tokens < 1:
-        raise ValueError(f"n and max_new_tokens must be at least 1, got {n} and {max_new_tokens}")
-    check_temperature(temperature)
-    for prompt in prompts:
-        if not prompt:
-            raise ValueError("a prompt is empty")
-        if len(prompt) >= limit:
-            raise ValueError(
-                f"a prompt of {len(prompt)} tokens leaves no room in a context of {limit}"
-            )
+@dataclass(frozen=True)
+class Settings:
+    """What each prompt of a batch asks for.
 
-
-def choose(
-    logits: torch.Tensor, temperature: float, noise: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A token per row and its log-probability: the largest logit, or the one at which the
-    cumulative probability passes the noise.
-
-    logits (rows, vocabulary) float32, noise (rows,) uniform in (0, 1).
+    Args:
+        counts: samples, (prompts,).
+        limits: new tokens at most, (prompts,), cut at the model's context.
+        temperatures: (prompts, 1), or one number where all agree.
+        stops: (prompts, k) token ids that end a row, filled up with -1; (1, k) where all agree.
     """
+
+    counts: torch.Tensor
+    limits: torch.Tensor
+    temperatures: float | torch.Tensor
+    stops: torch.Tensor
+
+    @classmethod
+    def of(cls, prompts, n, temperature, max_new_tokens, stop, context: int) -> Settings:
+        """Checked settings. Raises `ValueError` for options out of range."""
+        counts, limits = each(n, prompts), each(max_new_tokens, prompts)
+        temperatures = each(temperature, prompts)
+        for name, values in (("n", counts), ("max_new_tokens", limits)):
+            if min(values) < 1:
+                raise ValueError(f"{name} must be at least 1, got {min(values)}")
+        for value in dict.fromkeys(temperatures):
+            check_temperature(value)
+        for prompt in prompts:
+            if not prompt:
+                raise ValueError("a prompt is empty")
+            if len(prompt) >= context:
+                raise ValueError(
+                    f"a prompt of {len(prompt)} tokens leaves no room in a context of {context}"
+                )
+        limits = [min(limit, context - len(p)) for limit, p in zip(limits, prompts, strict=True)]
+        same = len(set(temperatures)) == 1
+        stops = [tuple(s) for s in stop] if stop and not isinstance(stop[0], int) else [tuple(stop)]
+        stops = stops[:1] if len(set(stops)) == 1 else stops
+        width = max(1, *map(len, stops))
+        return cls(
+            torch.tensor(counts),
+            torch.tensor(limits),
+            temperatures[0] if same else torch.tensor(temperatures)[:, None],
+            torch.tensor([[*s, *[-1] * (width - len(s))] for s in stops]),
+        )
+
+    def to(self, device) -> Settings:
+        moved = {k: v.to(device) if torch.is_tensor(v) else v for k, v in vars(self).items()}
+        return Settings(**moved)
+
+    def temperature_of(self, prompts: torch.Tensor) -> float | torch.Tensor:
+        """The temperature of rows, given their prompts: (rows, 1), or one number."""
+        same = not torch.is_tensor(self.temperatures)
+        return self.temperatures if same else self.temperatures[prompts]
+
+    def stops_at(self, tokens: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        """Whether each row's token ends it, (rows,)."""
+        if len(self.stops) == 1:
+            return torch.isin(tokens, self.stops[0])
+        return (tokens[:, None] == self.stops[prompts]).any(1)
+
+
+def pick_token(
+    logits: torch.Tensor, temperature: float | torch.Tensor, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A token per row and its log-probability: the largest logit where the temperature is zero, else
+    the word at which the cumulative probability passes the noise.
+
+    Args:
+        logits: (rows, vocabulary), float32.
+        temperature: one number, or (rows, 1).
+        noise: (rows,), uniform in (0, 1).
+    """
+    if torch.is_tensor(temperature):
+        greedy = temperature[:, 0] == 0
+        token, logprob = pick_token(
+            logits / torch.where(temperature == 0, 1.0, temperature), 1.0, noise
+        )
+        best, best_logprob = pick_token(logits, 0, noise)
+        return torch.where(greedy, best, token), torch.where(greedy, best_logprob, logprob)
     probabilities = (logits if temperature in (0, 1) else logits / temperature).softmax(-1)
     if temperature == 0:
         token = logits.argmax(-1, keepdim=True)
@@ -109,64 +179,20 @@ def choose(
     return token[:, 0], probabilities.gather(-1, token)[:, 0].log()
 
 
-def collect(tokens, logprobs, lengths, finished, n: int) -> list[list[Generation]]:
-    rows = [
-        Generation(ids[:length], values[:length], bool(end))
-        for ids, values, length, end in zip(
-            tokens.tolist(), logprobs.tolist(), lengths.tolist(), finished.tolist(), strict=True
-        )
-    ]
-    return [rows[i : i + n] for i in range(0, len(rows), n)]
-
-
-@torch.inference_mode()
-def generate_plain(
-    model: PreTrainedModel,
-    prompts: list[list[int]],
-    n: int = 1,
-    *,
-    temperature: float = 1.0,
-    max_new_tokens: int = 512,
-    seed: int = 0,
-    stop: tuple[int, ...] = (),
+def as_generations(
+    tokens: torch.Tensor,
+    logprobs: torch.Tensor,
+    lengths: torch.Tensor,
+    finished: torch.Tensor,
+    counts: torch.Tensor,
 ) -> list[list[Generation]]:
-    """The same interface through the model's own forward pass and cache: any causal language model
-    of transformers.
-
-    Rows are grouped by prompt length, so that no padding and no assumption about the model's
-    positions is needed.
-    """
-    limit = getattr(model.config, "max_position_embeddings", None) or 10**9
-    check_options(prompts, n, temperature, max_new_tokens, limit)
-    keys = row_keys(prompts, n, seed).view(len(prompts), n)
-    device = next(model.parameters()).device
-    results: list[list[Generation] | None] = [None] * len(prompts)
-    for length in sorted({len(p) for p in prompts}):
-        group = [i for i, p in enumerate(prompts) if len(p) == length]
-        ids = torch.tensor([prompts[i] for i in group], device=device).repeat_interleave(n, 0)
-        group_keys = keys[group].flatten().to(device)
-        max_new = min(max_new_tokens, limit - length)
-        rows = len(ids)
-        tokens_out = torch.zeros(rows, max_new, dtype=torch.int64, device=device)
-        logprobs_out = torch.zeros(rows, max_new, device=device)
-        lengths = torch.full((rows,), max_new)
-        finished = torch.zeros(rows, dtype=torch.bool)
-        stops = torch.tensor(stop, dtype=torch.int64, device=device)
-        cache = None
-        for step in range(max_new):
-            output = model(input_ids=ids, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            noise = uniform_noise(group_keys, step, 1)[:, 0]
-            token, logprob = choose(output.logits[:, -1].float(), temperature, noise)
-            tokens_out[:, step], logprobs_out[:, step] = token, logprob
-            ended = torch.isin(token, stops).cpu() & ~finished
-            lengths[ended] = step + 1
-            finished |= ended
-            if finished.all():
-                break
-            ids = token[:, None]
-        for i, samples in zip(
-            group, collect(tokens_out, logprobs_out, lengths, finished, n), strict=True
-        ):
-            results[i] = samples
-    return results
+    """Rows of output as one list of generations per prompt; `counts` says how many each has."""
+    rows = iter(
+        [
+            Generation(ids[:length], values[:length], bool(end))
+            for ids, values, length, end in zip(
+                tokens.tolist(), logprobs.tolist(), lengths.tolist(), finished.tolist(), strict=True
+            )
+        ]
+    )
+    return [[next(rows) for _ in range(count)] for count in counts.tolist()]

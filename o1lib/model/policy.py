@@ -5,8 +5,9 @@ Used in every notebook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,26 +15,35 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from o1lib.lab.machine import default_device, fast_bf16
 from o1lib.model import checkpoints, foreign
-from o1lib.model.generation import check_options, generate_plain, row_keys
+from o1lib.model.generation import Generation, Settings, row_keys
+from o1lib.model.plain import forward_logprobs, generate_plain
 from o1lib.model.requests import Logprobs, Prefix, Sample
 from o1lib.model.sampler import LlamaSampler
 from o1lib.model.tokenizer import encode_prompt, encode_text
 
-MAX_ROWS = (
-    512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded
-)
+# Rows decoded at once; more prompts are taken in turns, so that memory stays bounded.
+MAX_ROWS = 512
 MAX_SCORED = 1024  # continuations scored at once
 
 
 @dataclass(frozen=True)
 class Response:
-    """One response: its text (with the policy's opening and the prefix, without the end token), new
-    token ids, their log-probabilities in nats, and whether it ended by itself."""
+    """One response.
+
+    Args:
+        text: with the policy's opening and the prefix, without the end token.
+        token_ids: the new tokens.
+        logprobs: theirs in nats, under the distribution that was sampled from: that of the
+            request's temperature (of temperature 1 where it was 0).
+        finished: whether it ended by itself.
+        prefix_ids: the tokens of the prefix.
+    """
 
     text: str
     token_ids: list[int]
     logprobs: list[float]
     finished: bool
+    prefix_ids: tuple[int, ...] = ()
 
 
 class Policy:
@@ -100,6 +110,11 @@ class Policy:
             self._sampler = LlamaSampler(self.model, torch.bfloat16 if self.bf16 else torch.float32)
         return self._sampler
 
+    @property
+    def context(self) -> int:
+        """How many tokens the model takes."""
+        return getattr(self.model.config, "max_position_embeddings", None) or 10**9
+
     def encode(self, prompt: str, prefix: str = "") -> list[int]:
         """Token ids of a prompt with the assistant's turn opened, and begun with `prefix` (which
         may begin with the policy's `opening`, or leave it out).
@@ -142,59 +157,79 @@ class Policy:
             stop: single tokens (words) that end a response besides the end token.
             progress: called with a number of rows whenever some are finished.
         """
-        ids = [
-            self.encode(p, x) for p, x in zip(prompts, prefixes or [""] * len(prompts), strict=True)
+        given = prefixes or [""] * len(prompts)
+        requests = [
+            Sample(prompt, prefix, n, temperature, max_new_tokens, stop)
+            for prompt, prefix in zip(prompts, given, strict=True)
         ]
+        return self.sample_each(requests, [seed] * len(requests), progress)
+
+    def sample_each(
+        self, requests: Sequence[Sample], seeds: Sequence[int], progress=None
+    ) -> list[list[Response]]:
+        """Responses to requests that may differ in all they ask for, each with a seed of its own, in
+        one batch (or, where there are many rows, in turns: prompts of like length together).
+        """
+        if not requests:
+            return []
+        ids = [self._begun(r.prompt, r.prefix) for r in requests]
+        counts = [r.n for r in requests]
+        stops = {r.stop: self._stops(r.stop) for r in requests}
+        options = [(r.temperature, r.max_new_tokens) for r in requests]
+        Settings.of(ids, counts, *map(list, zip(*options, strict=True)), (), self.context)
+        # Keyed before reordering: occurrences of a prompt are counted in the given order.
+        keys = row_keys(ids, counts, seeds).split(counts)
+        found: list[list[Generation]] = [[] for _ in requests]
+        for turn in _turns(ids, counts):
+            asked = [requests[i] for i, _, _ in turn]
+            run = self.sampler.sample if self.sampler else partial(generate_plain, self.model)
+            groups = run(
+                [ids[i] for i, _, _ in turn],
+                [end - start for _, start, end in turn],
+                temperature=[r.temperature for r in asked],
+                max_new_tokens=[r.max_new_tokens for r in asked],
+                stop=[stops[r.stop] for r in asked],
+                keys=torch.cat([keys[i][start:end] for i, start, end in turn]),
+                progress=progress,
+            )
+            for (i, _, _), group in zip(turn, groups, strict=True):
+                found[i] += group
+        return [
+            [self._response(r.prefix, made) for made in group]
+            for r, group in zip(requests, found, strict=True)
+        ]
+
+    def _begun(self, prompt: str, prefix: Prefix) -> list[int]:
+        """Token ids of a prompt with the assistant's turn begun by a prefix."""
+        if isinstance(prefix, str):
+            return self.encode(prompt, prefix)
+        return self.encode(prompt) + list(prefix)
+
+    def _response(self, prefix: Prefix, made: Generation) -> Response:
+        """What was generated behind a prefix, with it."""
+        if isinstance(prefix, str):
+            text, before = self.spell(prefix, made.token_ids), self._ids(prefix)
+        else:
+            text, before = self.spell("", [*prefix, *made.token_ids]), tuple(prefix)
+        return Response(text, made.token_ids, made.logprobs, made.finished, before)
+
+    def _ids(self, text: Prefix) -> tuple[int, ...]:
+        """Token ids of a piece of a response, as they are where they are given."""
+        if not isinstance(text, str):
+            return tuple(text)
+        if not self._has_turns:
+            text = foreign.after_opening(text, self.opening)
+        return tuple(encode_text(self.tokenizer, text))
+
+    def _stops(self, words: tuple[str, ...]) -> tuple[int, ...]:
+        """The ids that end a response: the model's own, and those of single words."""
         stops = list(self.stops)
-        for word in stop:
+        for word in words:
             token = self.tokenizer.encode(word, add_special_tokens=False)
             if len(token) != 1:
                 raise ValueError(f"{word!r} is not a single token")
             stops.append(token[0])
-        options = {
-            "temperature": temperature,
-            "max_new_tokens": max_new_tokens,
-            "stop": tuple(stops),
-        }
-        if self.sampler is None:
-            generations = generate_plain(self.model, ids, n, seed=seed, **options)
-        else:
-            generations = self._in_turns(ids, n, seed, progress, options)
-        results = []
-        for i, group in enumerate(generations):
-            prefix = prefixes[i] if prefixes else ""
-            results.append(
-                [
-                    Response(self.spell(prefix, g.token_ids), g.token_ids, g.logprobs, g.finished)
-                    for g in group
-                ]
-            )
-        return results
-
-    def _in_turns(self, ids, n: int, seed: int, progress, options):
-        """Prompts in turns of at most `MAX_ROWS` rows; prompts of like length together, so that
-        there is little padding.
-        """
-        check_options(ids, n, options["temperature"], options["max_new_tokens"], self.sampler.limit)
-        # Keyed before reordering: occurrences of a prompt are counted in the given order.
-        keys = row_keys(ids, n, seed).view(len(ids), n)
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        size = max(1, MAX_ROWS // n)
-        results: list = [[] for _ in ids]
-        for start in range(0, len(ids), size):
-            turn = order[start : start + size]
-            for first in range(0, n, MAX_ROWS):
-                part = keys[turn, first : first + MAX_ROWS]
-                found = self.sampler.sample(
-                    [ids[i] for i in turn],
-                    part.shape[1],
-                    keys=part.flatten(),
-                    progress=progress,
-                    **options,
-                )
-                for i, group in zip(turn, found, strict=True):
-                    results[i] += group
-        return results
+        return tuple(stops)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of generated tokens, without the end tokens that close it; special words within
@@ -216,59 +251,12 @@ class Policy:
             max_tokens: tokens per forward pass (memory).
         """
         rows = [(self.encode(p), list(r)) for p, r in zip(prompts, responses, strict=True)]
-        return self._forward_logprobs(rows, max_tokens)
-
-    @torch.inference_mode()
-    def _forward_logprobs(self, rows, max_tokens: int) -> list[torch.Tensor]:
-        """Log-probabilities of the tokens of (context, continuation) rows."""
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i][0]) - len(rows[i][1]))
-        device = next(self.model.parameters()).device
-        results: list = [None] * len(rows)
-        while order:
-            longest = len(rows[order[0]][0]) + len(rows[order[0]][1])
-            turn, order = (
-                order[: max(1, max_tokens // longest)],
-                order[max(1, max_tokens // longest) :],
-            )
-            ids = torch.zeros(len(turn), longest, dtype=torch.int64)
-            for row, i in enumerate(turn):
-                ids[row, : len(rows[i][0]) + len(rows[i][1])] = torch.tensor(
-                    rows[i][0] + rows[i][1]
-                )
-            logits = self.model(input_ids=ids[:, :-1].to(device), use_cache=False).logits.float()
-            chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None].to(device))[..., 0].cpu()
-            for row, i in enumerate(turn):
-                first = len(rows[i][0]) - 1
-                results[i] = chosen[row, first : first + len(rows[i][1])]
-        return results
-
-    def sample_each(self, requests: Sequence[Sample], seeds: Sequence[int]) -> list[list[Response]]:
-        """Responses to requests that differ in what they ask for, each with a seed of its own."""
-        alike: dict[tuple, list[int]] = {}
-        for i, (r, seed) in enumerate(zip(requests, seeds, strict=True)):
-            alike.setdefault((r.n, r.temperature, r.max_new_tokens, r.stop, seed), []).append(i)
-        replies: list = [None] * len(requests)
-        for (n, temperature, limit, stop, seed), places in alike.items():
-            groups = self.sample(
-                [requests[i].prompt for i in places],
-                n,
-                temperature=temperature,
-                max_new_tokens=limit,
-                seed=seed,
-                prefixes=[self._text(requests[i].prefix) for i in places],
-                stop=stop,
-            )
-            for i, group in zip(places, groups, strict=True):
-                replies[i] = group
-        return replies
-
-    def _text(self, prefix: Prefix) -> str:
-        return prefix if isinstance(prefix, str) else self.decode(list(prefix))
+        return forward_logprobs(self.model, rows, max_tokens)
 
     def logprobs_each(self, requests: Sequence[Logprobs]) -> list[list[float]]:
-        """The log-probability (nats) of every text of every request."""
-        contexts = [self.encode(r.prompt, self._text(r.prefix)) for r in requests]
-        texts = [[list(encode_text(self.tokenizer, t)) for t in r.texts] for r in requests]
+        """The log-probability (nats, the sum over its tokens) of every text of every request."""
+        contexts = [self._begun(r.prompt, r.prefix) for r in requests]
+        texts = [[list(self._ids(text)) for text in r.texts] for r in requests]
         return self.continuation_logprobs(contexts, texts)
 
     def continuation_logprobs(
@@ -279,7 +267,7 @@ class Policy:
         """
         if self.sampler is None:
             flat = [(c, x) for c, group in zip(contexts, continuations, strict=True) for x in group]
-            sums = iter([float(v.sum()) for v in self._forward_logprobs(flat, 16_384)])
+            sums = iter([float(v.sum()) for v in forward_logprobs(self.model, flat, 16_384)])
             return [[next(sums) for _ in group] for group in continuations]
         results: list = [None] * len(contexts)
         order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
@@ -294,3 +282,17 @@ class Policy:
             for i, group in zip(turn, found, strict=True):
                 results[i] = [float(v.sum()) for v in group]
         return results
+
+
+def _turns(ids: list[list[int]], counts: list[int]) -> Iterator[list[tuple[int, int, int]]]:
+    """(prompt, first sample, end) of the rows of every turn, `MAX_ROWS` at most."""
+    turn, rows = [], 0
+    for i in sorted(range(len(ids)), key=lambda i: len(ids[i])):
+        for start in range(0, counts[i], MAX_ROWS):
+            end = min(counts[i], start + MAX_ROWS)
+            if turn and rows + end - start > MAX_ROWS:
+                yield turn
+                turn, rows = [], 0
+            turn.append((i, start, end))
+            rows += end - start
+    yield turn

@@ -95,12 +95,13 @@ def sampled_steps(
     for here, responses in zip(nodes, replies, strict=True):
         children: dict[str, TreeNode] = {}
         for response in responses:
-            ids = tuple(response.token_ids)
-            text = response.text[len(here.node.prefix) :].strip()
-            ended = response.finished and not text.endswith(stop or ("\0",))
+            text = response.text
             if text not in children:
+                written = text[len(here.node.prefix) :].strip()
+                ended = response.finished and not written.endswith(stop or ("\0",))
+                ids = (*response.prefix_ids, *response.token_ids)
                 node = space.extend(here.node, text, ids, ended)
-                children[text] = TreeNode(node, 0.0, here, text, _mean(response.logprobs))
+                children[text] = TreeNode(node, 0.0, here, written, _mean(response.logprobs))
             children[text].prior += 1 / len(responses)
         found.append(list(children.values()))
     return found

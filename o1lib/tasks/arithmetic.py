@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from o1lib.tasks import base
 from o1lib.tasks.base import Verdict
-from o1lib.tasks.expression import exact_value, extract_answer, parse_expression
+from o1lib.tasks.expression import exact_value, parse_expression, verify_response
 from o1lib.tasks.notation import check_notation, plain_expression
 
 _INNER = re.compile(r"\( ([0-9]+) ([-+*/]) ([0-9]+) \)")
@@ -133,12 +133,7 @@ class Arithmetic:
             notation: "strict", or "lenient" for other people's models (o1lib.tasks.notation).
             opened: the prompt has opened the thinking already.
         """
-        check_notation(notation)
-        try:
-            answer = extract_answer(response, opened, notation)
-        except ValueError as error:
-            return Verdict(False, str(error))
-        return self.verify_answer(problem, answer, notation)
+        return verify_response(self, problem, response, notation, opened)
 
     def verify_answer(self, problem: Expression, answer: str, notation: str = "strict") -> Verdict:
         """Check a bare answer (without the tags)."""

@@ -34,7 +34,7 @@ from o1lib.tasks.base import (
     require_count,
     require_range,
 )
-from o1lib.tasks.expression import exact_value, extract_answer, numbers_of, parse_expression
+from o1lib.tasks.expression import exact_value, numbers_of, parse_expression, verify_response
 from o1lib.tasks.notation import check_notation, plain_expression
 
 
@@ -185,7 +185,7 @@ class Countdown:
     # --- text
 
     def prompt(self, problem: Problem, instruction: str = "think") -> str:
-        """The user's text for a problem, e.g. `think : make 24 from 4 6 7 11`."""
+        """The user's text for a problem, e.g. `think : make 24 from 4 6 8 8`."""
         return instructed(problem, instruction)
 
     def verify(
@@ -197,12 +197,7 @@ class Countdown:
             notation: "strict", or "lenient" for other people's models (o1lib.tasks.notation).
             opened: the prompt has opened the thinking already.
         """
-        check_notation(notation)
-        try:
-            answer = extract_answer(response, opened, notation)
-        except ValueError as error:
-            return Verdict(False, str(error))
-        return self.verify_answer(problem, answer, notation)
+        return verify_response(self, problem, response, notation, opened)
 
     def verify_answer(self, problem: Problem, expression: str, notation: str = "strict") -> Verdict:
         """Check a bare expression (without the answer tags)."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from o1lib.tasks.base import Verdict
 from o1lib.tasks.notation import MAX_ANSWER_CHARS, check_answer, check_notation
 
 _ALLOWED = re.compile(r"[0-9+\-*/() ]*\Z")
@@ -77,6 +78,19 @@ def extract_answer(response: str, opened: bool = False, notation: str = "strict"
     if len(answer) > MAX_ANSWER_CHARS:
         raise ValueError(f"the answer is longer than {MAX_ANSWER_CHARS} characters")
     return answer.strip(" " if notation == "strict" else None)
+
+
+def verify_response(task, problem, response: str, notation: str, opened: bool) -> Verdict:
+    """What `verify` of every task does: find the answer, then `task.verify_answer`.
+
+    Raises `ValueError` for an unknown notation, which is the caller's mistake, not the response's.
+    """
+    check_notation(notation)
+    try:
+        answer = extract_answer(response, opened, notation)
+    except ValueError as error:
+        return Verdict(False, str(error))
+    return task.verify_answer(problem, answer, notation)
 
 
 def parse_expression(text: str) -> list[int | str]:

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement
 
-from o1lib.tasks import base
+from o1lib.tasks import base, jugs_oracle
 from o1lib.tasks.base import Verdict
-from o1lib.tasks.expression import extract_answer
+from o1lib.tasks.expression import verify_response
+from o1lib.tasks.jugs_oracle import NAMES
 from o1lib.tasks.notation import check_answer, check_notation
 
-NAMES = "abc"
 LARGEST = 13  # the largest capacity
 _ACTION = re.compile(r"(fill|empty) ([abc])\Z|(pour) ([abc]) to ([abc])\Z")
 _STEP = re.compile(r"([a-z ]{6,11}?)(?: left ([0-9]{1,2}(?: [0-9]{1,2}){1,2}))?\Z")
@@ -68,67 +68,8 @@ def _spaced(numbers: Sequence[int]) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _steps(capacities: tuple[int, ...], amounts: tuple[int, ...]) -> tuple[JugStep, ...]:
-    """The steps that change something, in canonical order: fill, empty, pour, each by name."""
-    fills, empties, pours = [], [], []
-    for i, (capacity, amount) in enumerate(zip(capacities, amounts, strict=True)):
-        if amount < capacity:
-            fills.append(JugStep(f"fill {NAMES[i]}", _replaced(amounts, {i: capacity})))
-        if amount > 0:
-            empties.append(JugStep(f"empty {NAMES[i]}", _replaced(amounts, {i: 0})))
-        for j, room in enumerate(c - x for c, x in zip(capacities, amounts, strict=True)):
-            moved = min(amount, room)
-            if i != j and moved > 0:
-                after = _replaced(amounts, {i: amount - moved, j: amounts[j] + moved})
-                pours.append(JugStep(f"pour {NAMES[i]} to {NAMES[j]}", after))
-    return (*fills, *empties, *pours)
-
-
-def _replaced(amounts: tuple[int, ...], new: dict[int, int]) -> tuple[int, ...]:
-    return tuple(new.get(i, amount) for i, amount in enumerate(amounts))
-
-
-@lru_cache(maxsize=4096)
-def _from_empty(capacities: tuple[int, ...]) -> dict[int, int]:
-    """The fewest steps from empty jugs to each amount that can be measured (breadth-first)."""
-    layer, seen = [(0,) * len(capacities)], {(0,) * len(capacities)}
-    found, depth = {}, 0
-    while layer:
-        for amounts in layer:
-            for amount in amounts:
-                found.setdefault(amount, depth)
-        after = {step.amounts for amounts in layer for step in _steps(capacities, amounts)} - seen
-        seen |= after
-        layer, depth = sorted(after), depth + 1
-    return found
-
-
-@lru_cache(maxsize=256)
-def _to_goal(capacities: tuple[int, ...], goal: int) -> dict[tuple[int, ...], tuple[int, int]]:
-    """For every state that can win, its distance to the goal and the number of shortest ways.
-
-    Breadth-first from the goal backward, over all states, also those that no play from empty jugs
-    meets (at most 14^3 of them).
-    """
-    states = [()]
-    for capacity in capacities:
-        states = [(*state, amount) for state in states for amount in range(capacity + 1)]
-    before: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-    for state in states:
-        if goal not in state:  # a solved state has no steps
-            for step in _steps(capacities, state):
-                before.setdefault(step.amounts, []).append(state)
-    known = {state: (0, 1) for state in states if goal in state}
-    layer, distance = list(known), 0
-    while layer:
-        distance += 1
-        ways: dict[tuple[int, ...], int] = {}
-        for state in layer:
-            for earlier in before.get(state, ()):
-                if earlier not in known:
-                    ways[earlier] = ways.get(earlier, 0) + known[state][1]
-        known.update((state, (distance, n)) for state, n in ways.items())
-        layer = list(ways)
-    return known
+    """The steps that change something; searches ask for those of one state several times."""
+    return tuple(JugStep(*step) for step in jugs_oracle.steps(capacities, amounts))
 
 
 class Jugs:
@@ -216,7 +157,9 @@ class Jugs:
                 yield capacities
 
     def _goals(self, capacities: tuple[int, ...]) -> list[int]:
-        return sorted(g for g, steps in _from_empty(capacities).items() if steps >= self.least)
+        return sorted(
+            g for g, steps in jugs_oracle.from_empty(capacities).items() if steps >= self.least
+        )
 
     # --- text
 
@@ -233,12 +176,7 @@ class Jugs:
             notation: "strict", or "lenient": any white space, and capital letters.
             opened: the prompt has opened the thinking already.
         """
-        check_notation(notation)
-        try:
-            answer = extract_answer(response, opened, notation)
-        except ValueError as error:
-            return Verdict(False, str(error))
-        return self.verify_answer(problem, answer, notation)
+        return verify_response(self, problem, response, notation, opened)
 
     def verify_answer(self, problem: JugProblem, answer: str, notation: str = "strict") -> Verdict:
         """Check the actions of an answer (without the tags): each is simulated."""
@@ -321,15 +259,15 @@ class Jugs:
 
     def solvable(self, state: JugProblem) -> bool:
         """Whether the goal can be measured at all from here."""
-        return state.amounts in _to_goal(state.capacities, state.goal)
+        return state.amounts in jugs_oracle.to_goal(state.capacities, state.goal)
 
     def distance(self, state: JugProblem) -> int | None:
         """The smallest number of steps to the goal, by breadth-first search; None without a way."""
-        return _to_goal(state.capacities, state.goal).get(state.amounts, (None, 0))[0]
+        return jugs_oracle.to_goal(state.capacities, state.goal).get(state.amounts, (None, 0))[0]
 
     def count_solutions(self, state: JugProblem) -> int:
         """How many shortest solutions there are (longer ones are without number)."""
-        return _to_goal(state.capacities, state.goal).get(state.amounts, (None, 0))[1]
+        return jugs_oracle.to_goal(state.capacities, state.goal).get(state.amounts, (None, 0))[1]
 
     def solutions(self, state: JugProblem) -> Iterator[tuple[JugStep, ...]]:
         """Every shortest solution."""

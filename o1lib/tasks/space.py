@@ -77,17 +77,18 @@ class Space:
         return Node(text, self.task.apply(node.state, step), node.depth + 1)
 
     def extend(
-        self, node: Node, text: str, token_ids: tuple[int, ...] = (), finished: bool = False
+        self,
+        node: Node,
+        text: str,
+        token_ids: tuple[int, ...] | None = None,
+        finished: bool = False,
     ) -> Node:
-        """The node after more text of any kind (`token_ids`: those of `text`); its state follows
-        where the whole is canonical.
+        """The node after more has been written: `text` is the whole text then, `token_ids` are its
+        tokens. Its state follows where the whole is canonical.
         """
-        before = node.token_ids if node.prefix else ()
-        ids = None if before is None or not token_ids else (*before, *token_ids)
-        whole = _joined(node.prefix, text)
-        read = self.read(whole)[-1]
-        state = read.state if read.prefix == whole.split(" <answer>")[0] else None
-        return Node(whole, state, node.depth + 1, finished, ids)
+        read = self.read(text)[-1]
+        state = read.state if read.prefix == text.split(" <answer>")[0] else None
+        return Node(text, state, node.depth + 1, finished, token_ids)
 
     def taken(self, node: Node) -> tuple:
         """The steps that led to a node of canonical text."""
