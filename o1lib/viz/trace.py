@@ -27,7 +27,7 @@ ENGLISH = [
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) wait", r"\1 and \2 give \3 — wait, that is wrong."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) no", r"\1 and \2 give \3: no."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) yes", r"\1 and \2 give \3: yes!"),
-    (r"([0-9]+) want ([0-9 ]*) ?no", r"\1 would need \2: no."),
+    (r"([0-9]+) want ([0-9 ]*?) ?no", r"\1 would need \2: no."),
     (r"([0-9]+) want ([0-9 ]+) yes", r"\1 would need \2: yes!"),
     (r"dead", r"Nothing works here."),
     (r"so (.+?) </think>", r"So: \1."),
@@ -93,11 +93,11 @@ def plain_english(line: str) -> str:
     return re.sub(r"</?(think|answer)>", "", in_english(line)).strip()
 
 
-def _depth(line: str) -> int:
-    """How far a thought is indented."""
+def indent_of(line: str, blanks: str = "  ") -> str:
+    """The blanks before a thought: alternatives stand out, their trials are indented."""
     if re.match(r"try|dead|so|<", line):
-        return 0
-    return 1 if re.match(r"keep|join|then", line) else 2
+        return ""
+    return blanks if re.match(r"keep|join|then", line) else 2 * blanks
 
 
 class Chain(HTML):
@@ -138,13 +138,13 @@ def show_chain(
         mark = f" &rarr; <b>{word}</b>: {html.escape(verdict.reason)}"
     page = f"<p><b>{html.escape(prompt)}</b>{mark}</p>{table}"
     shown = thoughts if len(thoughts) <= most else [*thoughts[:most], "..."]
-    rest = "\n".join(f"{behavior_of(x):22s}{'  ' * _depth(x)}{x}" for x in shown)
+    rest = "\n".join(f"{behavior_of(x):22s}{indent_of(x)}{x}" for x in shown)
     return Chain(page, f"{prompt}{plain}\n{rest}")
 
 
 def _row(line: str, english: bool) -> str:
     name, color = behavior_of(line), color_of(line)
-    dense = "&nbsp;" * (4 * _depth(line)) + f"<code>{html.escape(line)}</code>"
+    dense = indent_of(line, 4 * "&nbsp;") + f"<code>{html.escape(line)}</code>"
     cell = 'style="text-align:left;vertical-align:top'
     row = f'<td {cell};border-left:5px solid {color};white-space:nowrap">{name}</td>'
     row += f'<td {cell}">{dense}{f" <b>{mark_of(line)}</b>" if mark_of(line) else ""}</td>'
