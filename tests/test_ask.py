@@ -34,7 +34,7 @@ def live(text: str, **options) -> str:
 @pytest.mark.parametrize("grammar", GRAMMARS)
 def test_live_lines_are_those_of_the_whole_chain(grammar):
     """A thought is never cut elsewhere because it was written before its end was known."""
-    for index in range(10):
+    for index in range(3):
         problem = Countdown(4).train_problem(index)
         style = Style(grammar, slip=0.05)
         text = " ".join(t for t, _ in think(problem, random.Random(index), style))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from o1lib.viz.palette import BEHAVIOR_COLORS, GRAY
-from o1lib.viz.trace import color_of, indent_of, lines, mark_of, plain_english
+from o1lib.viz.trace import behavior_of, color_of, indent_of, lines, mark_of, plain_english
 
 PLAIN, COLORS_256, TRUE_COLOR = 0, 256, 1 << 24
 _SIGNS = str.maketrans({"✓": "+", "✗": "x", "↻": "~", "—": "-", "×": "*", "−": "-"})
@@ -64,6 +64,16 @@ def settled(text: str) -> str:
     return re.sub(r"(?:(?<=\s)|^)(?:[0-9]+\s+)*\S*\Z", "", text).rstrip()
 
 
+def _colored(thought: str, start: int, depth: int) -> str:
+    """A thought from a place on: each word in the color of what is shown up to it, so that one sees
+    a computation turn into a verdict; what comes before the first behavior takes the color of that.
+    """
+    words = re.finditer(r"\s*\S+\s*?", thought[start:])
+    found = ((word[0], behavior_of(thought[: start + word.end()])) for word in words)
+    end = color_of(thought)
+    return "".join(paint(word, BEHAVIOR_COLORS.get(name, end), depth) for word, name in found)
+
+
 def write_live(
     pieces: Iterable[str],
     write: Callable[[str], object],
@@ -98,7 +108,7 @@ def write_live(
                 if not english:
                     write(indent_of(thoughts[i]))
             if not english:
-                write(paint(thoughts[i][len(written) :], color_of(thoughts[i]), depth))
+                write(_colored(thoughts[i], len(written), depth))
             written = thoughts[i]
 
     for piece in pieces:
