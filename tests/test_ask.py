@@ -141,3 +141,10 @@ def test_errors_are_one_line(arguments, reason):
 def test_fractions_are_asked_with_a_warning():
     task, problem = puzzle((3, 3, 8, 8), 24)
     assert not task.solvable(problem)
+
+
+def test_a_computation_turns_into_a_verdict():
+    """Numbers keep the color of the computation; only the word that judges has that of judging."""
+    screen = live("4 5 get 9 20 no", depth=terminal.TRUE_COLOR)
+    assert terminal.paint(" 20", "#50a07d", terminal.TRUE_COLOR) in screen
+    assert terminal.paint(" no", "#9b910f", terminal.TRUE_COLOR) in screen

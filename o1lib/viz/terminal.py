@@ -68,7 +68,7 @@ def _colored(thought: str, start: int, depth: int) -> str:
     """A thought from a place on: each word in the color of what is shown up to it, so that one sees
     a computation turn into a verdict; what comes before the first behavior takes the color of that.
     """
-    words = re.finditer(r"\s*\S+\s*?", thought[start:])
+    words = re.finditer(r"\s*\S+", thought[start:])
     found = ((word[0], behavior_of(thought[: start + word.end()])) for word in words)
     end = color_of(thought)
     return "".join(paint(word, BEHAVIOR_COLORS.get(name, end), depth) for word, name in found)

@@ -45,6 +45,7 @@ _SPECIFIC = (
     "problem analysis",
     "task completion",
 )
+_TABLE = '<table style="color:inherit;font-size:inherit">'  # also where a page's tables are black
 _MARKS = {"yes": "✓", "no": "✗", "dead": "✗", "wait": "↻"}
 
 
@@ -125,10 +126,10 @@ def show_chain(
         f'<th style="text-align:left">{name}</th>'
         for name in ("behavior", "thought", *(("in English",) if english else ()))
     )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows[:most])}</tbody></table>"
+    table = f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows[:most])}</tbody></table>"
     if len(rows) > most:
         table += (
-            f"<details><summary>{len(rows) - most} more thoughts</summary><table>"
+            f"<details><summary>{len(rows) - most} more thoughts</summary>{_TABLE}"
             f"<tbody>{''.join(rows[most:])}</tbody></table></details>"
         )
     mark, plain = "", ""
@@ -146,7 +147,9 @@ def _row(line: str, english: bool) -> str:
     name, color = behavior_of(line), color_of(line)
     dense = indent_of(line, 4 * "&nbsp;") + f"<code>{html.escape(line)}</code>"
     cell = 'style="text-align:left;vertical-align:top'
-    row = f'<td {cell};border-left:5px solid {color};white-space:nowrap">{name}</td>'
+    row = (
+        f'<td {cell};border-left:5px solid {color};padding-left:8px;white-space:nowrap">{name}</td>'
+    )
     row += f'<td {cell}">{dense}{f" <b>{mark_of(line)}</b>" if mark_of(line) else ""}</td>'
     if english:
         row += f'<td {cell}">{html.escape(plain_english(line))}</td>'
