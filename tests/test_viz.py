@@ -12,7 +12,7 @@ import pytest
 from o1lib.lab.statistics import interval
 from o1lib.policy.behaviors import BEHAVIORS
 from o1lib.policy.traces import GRAMMARS, Style, think
-from o1lib.search.trees import TreeNode
+from o1lib.search.nodes import TreeNode
 from o1lib.tasks import Countdown, Verdict
 from o1lib.tasks.space import Space
 from o1lib.viz import plots
