@@ -1,4 +1,4 @@
-"""The console script: `o1lib run | evaluate | train | bench | doctor`. Errors of use exit with code
+"""The console script: `o1lib ask | run | evaluate | train | bench | doctor`. Errors of use exit with code
 2.
 """
 
@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import click
+
+from o1lib.cli_ask import ask
 
 SEARCHES = ("greedy", "sample", "majority", "best_of_n", "depth_first", "beam", "mcts")
 SCALES = click.Choice(["ci", "laptop", "gpu"])
@@ -88,6 +90,9 @@ def main() -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+
+
+main.add_command(ask)
 
 
 @main.command()

@@ -27,7 +27,7 @@ ENGLISH = [
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) wait", r"\1 and \2 give \3 — wait, that is wrong."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) no", r"\1 and \2 give \3: no."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) yes", r"\1 and \2 give \3: yes!"),
-    (r"([0-9]+) want ([0-9 ]*) ?no", r"\1 would need \2: no."),
+    (r"([0-9]+) want ([0-9 ]*?) ?no", r"\1 would need \2: no."),
     (r"([0-9]+) want ([0-9 ]+) yes", r"\1 would need \2: yes!"),
     (r"dead", r"Nothing works here."),
     (r"so (.+?) </think>", r"So: \1."),
@@ -45,6 +45,7 @@ _SPECIFIC = (
     "problem analysis",
     "task completion",
 )
+_TABLE = '<table style="color:inherit;font-size:inherit">'  # also where a page's tables are black
 _MARKS = {"yes": "✓", "no": "✗", "dead": "✗", "wait": "↻"}
 
 
@@ -93,11 +94,11 @@ def plain_english(line: str) -> str:
     return re.sub(r"</?(think|answer)>", "", in_english(line)).strip()
 
 
-def _depth(line: str) -> int:
-    """How far a thought is indented."""
+def indent_of(line: str, blanks: str = "  ") -> str:
+    """The blanks before a thought: alternatives stand out, their trials are indented."""
     if re.match(r"try|dead|so|<", line):
-        return 0
-    return 1 if re.match(r"keep|join|then", line) else 2
+        return ""
+    return blanks if re.match(r"keep|join|then", line) else 2 * blanks
 
 
 class Chain(HTML):
@@ -125,10 +126,10 @@ def show_chain(
         f'<th style="text-align:left">{name}</th>'
         for name in ("behavior", "thought", *(("in English",) if english else ()))
     )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows[:most])}</tbody></table>"
+    table = f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows[:most])}</tbody></table>"
     if len(rows) > most:
         table += (
-            f"<details><summary>{len(rows) - most} more thoughts</summary><table>"
+            f"<details><summary>{len(rows) - most} more thoughts</summary>{_TABLE}"
             f"<tbody>{''.join(rows[most:])}</tbody></table></details>"
         )
     mark, plain = "", ""
@@ -138,15 +139,17 @@ def show_chain(
         mark = f" &rarr; <b>{word}</b>: {html.escape(verdict.reason)}"
     page = f"<p><b>{html.escape(prompt)}</b>{mark}</p>{table}"
     shown = thoughts if len(thoughts) <= most else [*thoughts[:most], "..."]
-    rest = "\n".join(f"{behavior_of(x):22s}{'  ' * _depth(x)}{x}" for x in shown)
+    rest = "\n".join(f"{behavior_of(x):22s}{indent_of(x)}{x}" for x in shown)
     return Chain(page, f"{prompt}{plain}\n{rest}")
 
 
 def _row(line: str, english: bool) -> str:
     name, color = behavior_of(line), color_of(line)
-    dense = "&nbsp;" * (4 * _depth(line)) + f"<code>{html.escape(line)}</code>"
+    dense = indent_of(line, 4 * "&nbsp;") + f"<code>{html.escape(line)}</code>"
     cell = 'style="text-align:left;vertical-align:top'
-    row = f'<td {cell};border-left:5px solid {color};white-space:nowrap">{name}</td>'
+    row = (
+        f'<td {cell};border-left:5px solid {color};padding-left:8px;white-space:nowrap">{name}</td>'
+    )
     row += f'<td {cell}">{dense}{f" <b>{mark_of(line)}</b>" if mark_of(line) else ""}</td>'
     if english:
         row += f'<td {cell}">{html.escape(plain_english(line))}</td>'

@@ -29,7 +29,7 @@ def spelled(step: str) -> str:
     7 × 3 = 21.
     """
     step = re.sub(r"</?(?:think|answer)>", "", step.split(" left ")[0])
-    step = step.replace("*", "×").replace("-", "−").strip()
+    step = step.replace(" * ", " × ").replace(" - ", " − ").strip()
     return step if len(step) <= 26 else step[:25] + "…"
 
 
@@ -53,13 +53,20 @@ def _heights(children: dict[int, list[int]]) -> dict[int, float]:
     return heights
 
 
+def _note(axis, text: str, place: tuple[float, float], points: float, color) -> None:
+    """A small text so many points above (below, if negative) a place, whatever the scale is."""
+    va = "bottom" if points > 0 else "top"
+    options = {"fontsize": 6, "ha": "center", "va": va, "color": color}
+    axis.annotate(text, place, xytext=(0, points), textcoords="offset points", **options)
+
+
 def _edge(
     axis, depth: int, start: float, end: float, label: str, color, weight: float, gap: float
 ) -> None:
     """An edge from depth - 1 + gap to depth, which ends flat, a label above its flat part."""
     spots = [depth - 1 + gap, depth - 0.62, depth - 0.04]
     axis.plot(spots, [start, end, end], color=color, lw=weight)
-    axis.text(depth - 0.33, end + 0.06, label, fontsize=6, ha="center", va="bottom", color=color)
+    _note(axis, label, (depth - 0.37, end), 2, color)
 
 
 def draw_tree(axis, task: Countdown, problem: Problem) -> tuple[int, int]:
@@ -93,13 +100,11 @@ def draw_tree(axis, task: Countdown, problem: Problem) -> tuple[int, int]:
 
 def _step_text(node, parent) -> str:
     """The step to a search node: its label, or what its text adds to its parent's."""
-    return spelled(
-        getattr(node, "label", "") or node.node.prefix[len(parent.node.prefix) :].strip()
-    )
+    return spelled(node.label or node.node.prefix[len(parent.node.prefix) :].strip())
 
 
 def draw_search(axis, task: Countdown, root, most: int = 16) -> None:
-    """A search tree (`o1lib.search.trees.TreeNode`), left to right: on every edge the step and its
+    """A search tree (`o1lib.search.nodes.TreeNode`), left to right: on every edge the step and its
     prior P, at every node its visits N and mean value Q.
 
     Dots grow with the visits and are green where the oracle says that the state can still win. Only
@@ -126,13 +131,13 @@ def draw_search(axis, task: Countdown, root, most: int = 16) -> None:
             _edge(axis, depths[i], start, heights[i], label, color, weight, 0.03)
         hidden = sum(bool(c.visits) for c in node.children or ()) - len(children.get(i, ()))
         note = f"N {node.visits}  Q {node.mean:.2f}" + (f"  +{hidden}" if hidden else "")
-        axis.scatter(depths[i], heights[i], s=10 + 90 * node.visits / root.visits, color=color)
+        axis.scatter(depths[i], heights[i], s=8 + 32 * node.visits / root.visits, color=color)
         if i:
-            axis.text(
-                depths[i], heights[i] - 0.2, note, fontsize=6, ha="center", va="top", color=color
-            )
-        else:  # all edges leave from here: its note stands above them
-            axis.text(-0.08, 0.6, f"root: {note}", fontsize=6, va="bottom", color=color)
+            _note(axis, note, (depths[i], heights[i]), -6, color)
+        else:  # all edges leave from here: its note stands in the corner
+            note = f"root: {note}"
+            axis.text(0, 1, note, fontsize=6, va="top", color=color, transform=axis.transAxes)
     axis.set(xlim=(-0.1, max(depths.values()) + 0.3))
-    axis.margins(y=0.08)
+    middle, half = min(heights.values()) / 2, max(-min(heights.values()), 6) / 2 + 1
+    axis.set_ylim(middle - half, middle + half)
     axis.axis("off")
