@@ -17,7 +17,6 @@ from o1lib.model.network import SIZES
 from o1lib.recipes.checkpoints import RECIPES
 from o1lib.recipes.improvements import IMPROVEMENTS
 from o1lib.reward.process import VALUE_RECIPES
-from o1lib.viz.plots import smooth
 
 SHIPPED = sorted(p.name for p in (data_dir() / "checkpoints").glob("*") if p.is_dir())
 
@@ -30,10 +29,6 @@ def test_pick():
         pick("huge", 1, 2)
     with pytest.raises(ValueError, match="unknown scale"):
         outputs_dir("huge")
-
-
-def test_smooth_is_a_trailing_mean():
-    assert smooth([1, 2, 3, 4], 2).tolist() == [1, 1.5, 2.5, 3.5]
 
 
 def test_doctor_names_the_mend(monkeypatch, tmp_path):

@@ -40,7 +40,8 @@ def outputs_dir(scale: str | None = None) -> Path:
 
 def file_hash(path: str | Path) -> str:
     """The first 16 hex digits of a file's SHA-256."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @lru_cache
