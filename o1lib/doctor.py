@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from o1lib.lab import machine
 from o1lib.lab.paths import ROOT, data_dir, file_hash, in_checkout, outputs_dir
@@ -32,7 +31,8 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
 def _python() -> str:
     if sys.version_info < MINIMUM_PYTHON:
         raise ValueError(
-            f"Python {sys.version.split()[0]} is too old: install 3.11 or newer, then run make again"
+            f"Python {sys.version.split()[0]} is too old: install 3.11 or newer, "
+            "then run make again"
         )
     return sys.version.split()[0]
 

@@ -1,4 +1,4 @@
-"""The command line: clear errors, exit code 2 for a user's mistake and 1 for a bug, nothing lost."""
+"""The command line: clear errors, exit code 2 for a mistake and 1 for a bug, nothing lost."""
 
 import json
 import subprocess
@@ -243,13 +243,13 @@ def test_a_second_evaluation_of_one_report_is_refused(tiny):
 
 def test_a_model_of_others_is_told_the_rules(tiny):
     class Foreign:
-        class tokenizer:  # noqa: N801
+        class tokenizer:
             @staticmethod
             def get_vocab():
                 return {"a": 0}
 
     problem = Countdown().problem([4, 6, 10, 11], 24)
-    task, template = asked(Foreign, None)
+    task = asked(Foreign, None)[0]
     text = task.prompt(problem)
     assert "make 24 from 4 6 10 11" in text
     assert "<answer>" in text
@@ -258,9 +258,9 @@ def test_a_model_of_others_is_told_the_rules(tiny):
     assert ours[1] is None
     assert ours[0].prompt(problem) == "think : make 24 from 4 6 10 11"
     (tiny / "prompt.txt").write_text("Löse {problem}! {x}", encoding="utf-8")
-    task, template = asked(Policy.load(tiny / "tiny"), tiny / "prompt.txt")
+    task = asked(Policy.load(tiny / "tiny"), tiny / "prompt.txt")[0]
     assert task.prompt(problem) == "Löse make 24 from 4 6 10 11! {x}"
-    with pytest.raises(ValueError, match="must have {problem}"):
+    with pytest.raises(ValueError, match=r"must have \{problem\}"):
         Prompted(Countdown(), "Solve it")
 
 

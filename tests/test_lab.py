@@ -1,4 +1,4 @@
-"""The base the trainers stand on: results, paths, doctor, notebooks' own rules, shipped artefacts."""
+"""The base the trainers stand on: paths, doctor, notebooks' own rules, shipped artefacts."""
 
 import json
 import re
