@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -142,7 +143,9 @@ def _kernel() -> str:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel as error:
         raise ValueError(f"no kernel named python3: {mend}") from error
-    interpreter = shutil.which(spec.argv[0])
+    # `python` stands for the interpreter that starts the kernel, as in jupyter_client.
+    name = re.fullmatch(r"python[\d.]*", spec.argv[0])
+    interpreter = sys.executable if name else shutil.which(spec.argv[0])
     if interpreter is None:
         raise ValueError(
             f"the kernel python3 ({spec.resource_dir}) asks for {spec.argv[0]}, which is gone: "

@@ -254,8 +254,9 @@ def test_a_model_of_others_is_told_the_rules(tiny):
     assert "make 24 from 4 6 10 11" in text
     assert "<answer>" in text
     assert task.verify(problem, "<answer> 1 </answer>").reason
-    ours = asked(Policy.load(tiny / "tiny"), None)
-    assert ours[1] is None
+    for trained_here in (tiny / "tiny", "nano-think"):
+        ours = asked(Policy.load(trained_here), None)
+        assert ours[1] is None
     assert ours[0].prompt(problem) == "think : make 24 from 4 6 10 11"
     (tiny / "prompt.txt").write_text("Löse {problem}! {x}", encoding="utf-8")
     task = asked(Policy.load(tiny / "tiny"), tiny / "prompt.txt")[0]

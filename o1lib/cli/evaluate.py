@@ -210,12 +210,12 @@ def read_options(options: tuple[str, ...]) -> dict[str, str]:
 
 def asked(policy, prompt: Path | None):
     """The task, and the template of its prompts (None for the instructions we train by)."""
-    from o1lib.model.tokenizer import build_tokenizer
     from o1lib.tasks.countdown import Countdown
     from o1lib.tasks.prompted import EXPLAINED, Prompted
 
-    words = policy.tokenizer.get_vocab().keys()
-    trained_here = any(words == build_tokenizer(digits).get_vocab().keys() for digits in (0, 1))
+    # Our tags are tokens in every tokenizer that was made here, whichever words it knows.
+    known = {token.lstrip("▁") for token in policy.tokenizer.get_vocab()}
+    trained_here = {"<think>", "<answer>"} <= known
     if prompt is None and trained_here:
         return Countdown(), None
     template = prompt.read_text(encoding="utf-8") if prompt else EXPLAINED
