@@ -21,7 +21,11 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
-{%- block html_head_css -%}<style>{{ resources.page_style }}</style>{%- endblock -%}
+{%- block html_head_css -%}
+{{ resources.include_css("static/theme-dark.css")
+   | replace('<style type="text/css">', '<style media="(prefers-color-scheme: dark)">') }}
+<style>{{ resources.page_style }}</style>
+{%- endblock -%}
 {%- block body_header -%}{{ super() }}{{ resources.page_links }}{%- endblock -%}
 {%- block body_footer -%}{{ resources.page_links }}{{ super() }}{%- endblock -%}
 {%- block footer -%}</html>{%- endblock -%}
@@ -34,8 +38,11 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 """
 
 STYLE = """
-:root { color-scheme: light; }
-body.jp-Notebook { max-width: 60rem; margin: 0 auto; padding: 0 1rem 2rem; height: auto; }
+:root { color-scheme: light dark; --page-link: #0b57c9; }
+@media (prefers-color-scheme: dark) { :root { --page-link: #8ab8ff; } }
+body.jp-Notebook { max-width: 60rem; margin: 0 auto; padding: 0 1rem 2rem; height: auto;
+  background: var(--jp-layout-color0); color: var(--jp-content-font-color1); }
+html { background: var(--jp-layout-color0); }
 .jp-InputPrompt, .jp-OutputPrompt { display: none; }
 .jp-Cell { padding: .2rem 0; }
 .jp-RenderedHTMLCommon { font-size: 1rem; line-height: 1.55; }
@@ -45,7 +52,7 @@ math { font-size: 1.08em; }
 math[display=block] { overflow-x: auto; margin: .8em 0; }
 nav.page { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; padding: .8rem .3rem;
   font: .95rem system-ui, sans-serif; }
-nav.page a { color: #0b5bd3; text-decoration: none; }
+nav.page a { color: var(--page-link); text-decoration: none; }
 nav.page a:hover { text-decoration: underline; }
 nav.page .next { margin-left: auto; text-align: right; }
 """
