@@ -15,6 +15,7 @@ import pytest
 
 from o1lib.lab import notebooks
 from o1lib.lab.files import exclusive
+from o1lib.lab.findings import Finding
 from o1lib.lab.frontpage import first_sentence, front_page
 from o1lib.lab.notebooks import (
     KERNEL,
@@ -198,6 +199,21 @@ def test_the_front_page_says_what_failed():
     good = front_page([Outcome("00_t", 1.0, None, [], [], notebook)], "ci")
     assert "Not as it should be" not in good
     assert first_sentence({"cells": []}) == ""
+
+
+def test_an_unmet_finding_fails_the_run():
+    """Within the tolerance of the expected number, and of the wrong sign."""
+    rows = [("gain", -0.05, 0.05, 0.12, True)]
+    bounds = (("above", 0.0),)
+    good = Finding("RL pays", 0.05, "laptop", ("laptop",), bounds)
+    bad = Finding("RL pays", -0.05, "laptop", ("laptop",), bounds)
+    small = Finding("RL pays", -0.05, "ci", ("laptop",), bounds)
+    notebook = {"cells": []}
+    states = [Outcome("00", 1.0, None, rows, [f], notebook) for f in (good, bad, small)]
+    assert [outcome.ok for outcome in states] == [True, False, True]
+    page = front_page(states[1:2], "laptop")
+    assert "did <strong>not</strong> hold in this run (-0.05, above 0)" in page
+    assert "this cannot be shown" in front_page(states[2:], "ci")
 
 
 def test_a_run_begins_anew(tmp_path):

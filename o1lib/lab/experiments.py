@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from o1lib.lab import machine
 from o1lib.lab.files import exclusive, write_text
-from o1lib.lab.paths import code_version, data_dir, outputs_dir
+from o1lib.lab.paths import PACKAGE, code_version, data_dir, outputs_dir
 
 COLUMNS = ("arm", "seed", "step", "metric", "value", "tokens", "seconds", "machine", "code")
 TYPES = {"seed": int, "step": int, "value": float, "tokens": int, "seconds": float}
@@ -75,7 +75,8 @@ def run_experiment(
     Args:
         seeds: runs an arm; by default the experiment's own number.
         arms: names of some arms; by default all.
-        out: the table; by default `data/experiments/NAME.csv`.
+        out: the table; by default `data/experiments/NAME.csv` (of an installed package: one under
+            `outputs/`, for its own are not to be changed).
 
     Raises `ValueError` for an unknown arm, for rows that are no measurements, and when another
     process is making this table.
@@ -88,7 +89,7 @@ def run_experiment(
     seeds = experiment.seeds if seeds is None else seeds
     if seeds < 1:
         raise ValueError(f"an experiment needs at least one seed, got {seeds}")
-    out = Path(out or experiment_file(experiment.name))
+    out = Path(out or _new_table(experiment.name))
     with exclusive(out):
         rows = read_experiment(out) if out.exists() else []
         finished = {(row["arm"], row["seed"]) for row in rows}
@@ -100,6 +101,11 @@ def run_experiment(
             rows += _run(experiment, arm, seed)
             write_text(out, _table(rows))
     return out
+
+
+def _new_table(name: str) -> Path:
+    shipped = experiment_file(name)
+    return outputs_dir() / "experiments" / shipped.name if PACKAGE in shipped.parents else shipped
 
 
 def _run(experiment: Experiment, arm: str, seed: int) -> list[dict]:

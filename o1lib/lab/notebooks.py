@@ -188,6 +188,8 @@ def _print(outcomes: list[Outcome], in_place: bool) -> None:
     print(f"\n{'notebook':28s} {'number':44s} {'value':>9s} {'expected':>17s}")
     for outcome in outcomes:
         for name, value, wanted, tolerance, ok in outcome.numbers:
+            if value is None and outcome.error:
+                continue  # the error came before it
             range_ = f"{shown_number(wanted)} +- {shown_number(tolerance)}"
             state = "ok" if ok else "NOT AS EXPECTED"
             value = shown_number(value)
