@@ -1,4 +1,5 @@
-# make run [SCALE=ci|laptop|gpu], make test, make lab, make refresh, make exercises. Without make: see the README.
+# make run [SCALE=ci|laptop|gpu], make test, make lab, make refresh, make exercises.
+# Without make: see the README.
 SCALE ?= laptop
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ export SCALE
 
 .PHONY: run test lab refresh exercises clean
 
-# The set-up runs again only when the requirements change, so that both commands start within seconds afterwards.
+# The set-up runs again only when the requirements change, so that afterwards all start in seconds.
 $(VENV)/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
@@ -26,7 +27,8 @@ test: $(VENV)/.ready
 lab: $(VENV)/.ready
 	$(BIN)/jupyter lab notebooks
 
-# Execute the committed notebooks in place at scale laptop: their outputs are what a reader of the repository sees.
+# Execute the committed notebooks in place at scale laptop: their outputs are what a reader of the
+# repository sees. Only notebooks that are as expected are written back.
 refresh: $(VENV)/.ready
 	$(BIN)/o1lib run --scale laptop --in-place
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from o1lib.lab import machine
-from o1lib.lab.paths import ROOT, data_dir, file_hash, outputs_dir
+from o1lib.lab.paths import ROOT, data_dir, file_hash, in_checkout, outputs_dir
 
 MINIMUM_PYTHON = (3, 11)
 
@@ -32,7 +32,8 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
 def _python() -> str:
     if sys.version_info < MINIMUM_PYTHON:
         raise ValueError(
-            f"Python {sys.version.split()[0]} is too old: install 3.11 or newer, then run make again"
+            f"Python {sys.version.split()[0]} is too old: install 3.11 or newer, "
+            "then run make again"
         )
     return sys.version.split()[0]
 
@@ -43,7 +44,7 @@ def _packages() -> str:
     if not path.exists():
         return "requirements.txt is not beside the package; not checked"
     wrong = []
-    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     pins = [line.split("==")[:2] for line in lines if "==" in line]
     for name, version in pins:
         try:
@@ -81,7 +82,7 @@ def _outputs() -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
-        probe.write_text("")
+        probe.write_text("", encoding="utf-8")
         probe.unlink()
     except OSError as error:
         raise ValueError(
@@ -91,7 +92,9 @@ def _outputs() -> str:
 
 
 def _checkpoints() -> str:
-    """Every checkpoint that has a recipe is there, can be read, and was trained from the parent that is there."""
+    """Every checkpoint that has a recipe is there, can be read, and was trained from the parent
+    that is there.
+    """
     from o1lib.model.checkpoints import card_of, find
     from o1lib.model.policy import Policy
     from o1lib.recipes.checkpoints import RECIPES
@@ -110,14 +113,14 @@ def _checkpoints() -> str:
             broken.append(f"{name} ({type(error).__name__}: {error})")
     if broken:
         raise ValueError(
-            f"{'; '.join(broken)}: restore data/checkpoints from the repository, or train them (o1lib train NAME)"
+            f"{'; '.join(broken)}: restore data/checkpoints from the repository, or train them "
+            "(o1lib train NAME)"
         )
     return ", ".join(names)
 
 
 def _notebooks() -> str:
-    from o1lib.lab.notebooks import find_notebooks
-
+    """The logs that notebooks draw from are there, and in a checkout so are the notebooks."""
     missing = [
         name
         for name in ("comparisons", "curves")
@@ -125,30 +128,40 @@ def _notebooks() -> str:
     ]
     if missing:
         raise ValueError(f"data/logs lacks {', '.join(missing)}: restore data/ from the repository")
-    return f"{len(find_notebooks([]))} found"
+    if not in_checkout():
+        return "not here: they come with the repository"
+    return f"{len(list((ROOT / 'notebooks').glob('[0-9][0-9]*.ipynb')))} found"
 
 
 def _kernel() -> str:
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-
+    mend = "run python -m ipykernel install --sys-prefix --name python3"
     try:
-        return Path(KernelSpecManager().get_kernel_spec("python3").argv[0]).name
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ModuleNotFoundError:
+        return "not installed: notebooks need it (pip install 'o1lib[notebooks]')"
+    try:
+        spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel as error:
+        raise ValueError(f"no kernel named python3: {mend}") from error
+    # `python` stands for the interpreter that starts the kernel, as in jupyter_client.
+    name = re.fullmatch(r"python[\d.]*", spec.argv[0])
+    interpreter = sys.executable if name else shutil.which(spec.argv[0])
+    if interpreter is None:
         raise ValueError(
-            "no kernel named python3: run python -m ipykernel install --sys-prefix --name python3"
-        ) from error
+            f"the kernel python3 ({spec.resource_dir}) asks for {spec.argv[0]}, which is gone: "
+            f"delete that folder, or {mend}"
+        )
+    return interpreter
 
 
-def report() -> int:
+def diagnose() -> int:
     """Print the report; the exit status is 1 when something is broken."""
     facts = machine.describe()
-    print(
-        f"machine      {facts['system']}, {facts['cores']} cores, torch {facts['torch']} with {facts['threads']} threads"
-    )
+    cores, threads = f"{facts['cores']} cores", f"{facts['threads']} threads"
+    print(f"machine      {facts['system']}, {cores}, torch {facts['torch']} with {threads}")
     kind = "bfloat16" if facts["bf16"] else "float32 (no bfloat16 instructions found)"
-    print(
-        f"chosen       device {facts['device']}, {kind} for training and sampling, scale {os.environ.get('SCALE', 'laptop')}"
-    )
+    scale = os.environ.get("SCALE", "laptop")
+    print(f"chosen       device {facts['device']}, {kind}, scale {scale}")
     broken = 0
     for name, check in checks():
         try:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lib.cli import main
-from o1lib.cli_ask import continuations, puzzle
+from o1lib.cli.ask import continuations, puzzle
 from o1lib.model.policy import Policy
 from o1lib.policy.traces import GRAMMARS, Style, think
 from o1lib.tasks import Countdown

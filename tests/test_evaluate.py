@@ -1,14 +1,7 @@
-"""Evaluation and the command line: right reports, clear errors, exit code 2, nothing lost."""
-
-import json
-import subprocess
-import sys
+"""Evaluation: right reports, budgets kept, results in order."""
 
 import pytest
-from click.testing import CliRunner
 
-from o1lib.cli import main
-from o1lib.model import checkpoints
 from o1lib.model.network import build_model
 from o1lib.model.policy import Policy, Response
 from o1lib.model.tokenizer import build_tokenizer
@@ -125,123 +118,10 @@ def test_real_policy_end_to_end():
 GOOD = '{"numbers": [4, 6, 8, 8], "target": 24}\n\n{"numbers": [2, 3, 4], "target": 24}\n'
 
 
-def o1lib(*arguments):
-    """The command line, in this process."""
-    return CliRunner().invoke(main, list(map(str, arguments)))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A checkpoint with random weights, and puzzles."""
-    folder = tmp_path_factory.mktemp("tiny")
-    checkpoints.save(build_model("nano"), folder / "tiny", {})
-    (folder / "puzzles.jsonl").write_text(GOOD)
-    return folder
-
-
-def test_command_writes_a_report_that_can_be_rechecked(tiny):
-    out = tiny / "report.json"
-    done = o1lib(
-        "evaluate",
-        "--puzzles",
-        tiny / "puzzles.jsonl",
-        "--checkpoint",
-        tiny / "tiny",
-        "--max-new-tokens",
-        20,
-        "--out",
-        out,
-    )
-    assert done.exit_code == 0, done.output
-    report = json.loads(out.read_text())
-    assert {"n", "correct", "accuracy", "tokens", "seconds", "settings", "results"} <= set(report)
-    assert report["n"] == 2
-    for result in report["results"]:
-        assert {"numbers", "target", "response", "answer", "correct", "tokens"} <= set(result)
-        problem = Countdown().problem(result["numbers"], result["target"])
-        assert bool(Countdown().verify(problem, result["response"])) == result["correct"]
-    assert sorted(p.name for p in tiny.iterdir()) == ["puzzles.jsonl", "report.json", "tiny"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["evaluate"], "Missing option '--puzzles'"),
-        (["evaluate", "--puzzles", "no-such-file"], "no-such-file"),
-        (
-            ["evaluate", "--puzzles", "PUZZLES", "--checkpoint", "no-such-checkpoint"],
-            "there is no checkpoint",
-        ),
-        (["evaluate", "--puzzles", "PUZZLES", "--search", "magic"], "magic"),
-        (["evaluate", "--puzzles", "PUZZLES", "--unknown"], "--unknown"),
-        (["evaluate", "--puzzles", "PUZZLES", "--n", "0"], "--n"),
-        (["evaluate", "--puzzles", "PUZZLES", "--temperature", "-1"], "--temperature"),
-        (["evaluate", "--puzzles", "PUZZLES", "--temperature", "nan"], "not a finite number"),
-        (["evaluate", "--puzzles", "PUZZLES", "--out", "PUZZLES"], "holds the puzzles"),
-        (["evaluate", "--puzzles", "PUZZLES", "--out", "/dev/null"], "no ordinary file"),
-        (["bench", "traces", "--seconds", "nan"], "not a finite number"),
-        (["evaluate", "--puzzles", "PUZZLES", "--out", "/"], "cannot be written"),
-        (["train", "nothing"], "unknown checkpoint"),
-        (["run", "99"], "no notebook starts with"),
-        (["nonsense"], "nonsense"),
-    ],
-)
-def test_errors_are_clear_and_exit_with_2(tiny, arguments, message):
-    done = o1lib(*[tiny / "puzzles.jsonl" if a == "PUZZLES" else a for a in arguments])
-    assert done.exit_code == 2, done.output
-    assert message in done.output
-    assert "Traceback" not in done.output
-
-
-def test_the_module_runs_as_a_program():
-    done = subprocess.run(
-        [sys.executable, "-m", "o1lib", "--version"], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0
-    assert "o1lib" in done.stdout
-
-
-def test_a_killed_evaluation_keeps_its_results(tiny, monkeypatch):
-    """The results so far stay beside the report's place when the run dies."""
-    calls = []
-    original = Policy.sample
-
-    def dies(self, prompts, *arguments, **options):
-        calls.append(len(prompts))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(self, prompts, *arguments, **options)
-
-    monkeypatch.setattr(Policy, "sample", dies)
-    lines = "\n".join('{"numbers": [4, 6, 8], "target": 24}' for _ in range(600))
-    (tiny / "many.jsonl").write_text(lines)
-    out = tiny / "killed.json"
-    done = o1lib(
-        "evaluate",
-        "--puzzles",
-        tiny / "many.jsonl",
-        "--checkpoint",
-        tiny / "tiny",
-        "--max-new-tokens",
-        2,
-        "--out",
-        out,
-    )
-    assert done.exit_code != 0
-    assert "256 of 600 puzzles are kept" in done.output
-    assert not out.exists()
-    kept = (tiny / "killed.json.partial.jsonl").read_text().splitlines()
-    assert len(kept) == calls[0] == 256
-    assert json.loads(kept[0])["numbers"] == [4, 6, 8]
-    again = o1lib("evaluate", "--puzzles", tiny / "many.jsonl", "--out", out)
-    assert again.exit_code == 2
-    assert "a run that was stopped" in again.output
-    assert (tiny / "killed.json.partial.jsonl").read_text().splitlines() == kept
-
-
-def test_a_hard_puzzle_does_not_hold_back_the_others(tiny):
+def test_a_hard_puzzle_does_not_hold_back_the_others():
     """Blind search of six numbers takes long; the finished puzzles beside it are reported."""
-    task, policy, done = Countdown(), Policy.load(tiny / "tiny"), []
+    task, done = Countdown(), []
+    policy = Policy(build_model("nano"), build_tokenizer(), bf16=False)
     hard = task.problem([7, 11, 13, 17, 19, 23], 10**17)
 
     class Enough(Exception):

@@ -1,4 +1,4 @@
-"""The base the trainers stand on: results, paths, doctor, notebooks' own rules, shipped artefacts."""
+"""The base the trainers stand on: paths, doctor, notebooks' own rules, shipped artefacts."""
 
 import json
 import re
@@ -8,12 +8,10 @@ import pytest
 from transformers import AutoModelForCausalLM, LlamaForTokenClassification
 
 from o1lib import doctor
-from o1lib.lab import results
-from o1lib.lab.notebooks import STATE, VIEW, _cleaned, find_notebooks
+from o1lib.lab.notebooks import find_notebooks
 from o1lib.lab.paths import ROOT, data_dir, file_hash, outputs_dir
-from o1lib.lab.results import MIME, accept, compare, load_expected, reported
+from o1lib.lab.results import load_expected
 from o1lib.lab.scales import pick
-from o1lib.lab.statistics import interval, pass_at_k
 from o1lib.model.checkpoints import card_of, find, load
 from o1lib.model.network import SIZES
 from o1lib.recipes.checkpoints import RECIPES
@@ -31,67 +29,6 @@ def test_pick():
         pick("huge", 1, 2)
     with pytest.raises(ValueError, match="unknown scale"):
         outputs_dir("huge")
-
-
-def test_pass_at_k_equals_counting():
-    """Against all subsets of the samples."""
-    from itertools import combinations
-
-    samples = [1, 0, 0, 1, 0, 0]
-    for k in range(1, 7):
-        subsets = list(combinations(samples, k))
-        assert pass_at_k(6, 2, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
-    assert pass_at_k(6, 0, 6) == 0.0
-    with pytest.raises(ValueError, match="need 1 <= k"):
-        pass_at_k(4, 2, 5)
-
-
-def test_interval_covers():
-    low, high = interval(40, 100)
-    assert low < 0.4 < high
-    assert interval(0, 10)[0] == 0.0
-    assert interval(10, 10)[1] == pytest.approx(1.0)
-    assert interval(0, 0) == (0.0, 1.0)
-
-
-def test_compare_finds_what_is_off():
-    rows = compare(
-        {"a": 1.0, "b": 2.0, "d": 4.0}, {"a": [1.1, 0.2], "b": [3.0, 0.5], "c": [1.0, 1.0]}
-    )
-    assert {name: ok for name, *_, ok in rows} == {"a": True, "b": False, "c": False, "d": False}
-
-
-def test_accepting_keeps_tolerances(monkeypatch, tmp_path):
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    accept("00_x", "ci", {"a": 0.123456})
-    path = results.expected_file("00_x")
-    path.write_text(path.read_text().replace("0.3", "0.5"))
-    accept("00_x", "ci", {"a": 0.2, "b": 1.0})
-    assert load_expected("00_x", "ci") == {"a": [0.2, 0.5], "b": [1.0, 0.3]}
-    assert load_expected("00_x", "laptop") == {}
-
-
-def test_reported_reads_outputs():
-    cell = {"outputs": [{"data": {MIME: {"name": "x", "value": 0.5}}}, {"text": "hm"}]}
-    assert reported({"cells": [cell, {"source": ""}]}) == {"x": 0.5}
-
-
-def test_committed_notebooks_keep_widgets_but_no_progress_bars():
-    states = {
-        "aa1": {"model_name": "HBoxModel", "state": {"children": ["IPY_MODEL_aa2"]}},
-        "aa2": {"model_name": "FloatProgressModel"},
-        "bb1": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_bb2"]}},
-        "bb2": {"model_name": "TextModel"},
-    }
-    outputs = [{"data": {VIEW: {"model_id": name}}} for name in ("aa1", "bb1")]
-    cells = [{"metadata": {"papermill": 1}, "outputs": [*outputs, {"text": "kept"}]}]
-    cells.append({"metadata": {"tags": ["injected-parameters"]}})
-    widgets = {STATE: {"state": states, "version_major": 2}}
-    cleaned = _cleaned({"cells": cells, "metadata": {"papermill": 1, "widgets": widgets}})
-    [cell] = cleaned["cells"]
-    assert cell == {"metadata": {}, "outputs": [outputs[1], {"text": "kept"}]}
-    assert set(cleaned["metadata"]["widgets"][STATE]["state"]) == {"bb1", "bb2"}
-    assert "papermill" not in cleaned["metadata"]
 
 
 def test_doctor_names_the_mend(monkeypatch, tmp_path):

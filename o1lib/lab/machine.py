@@ -14,7 +14,9 @@ import torch
 def cpu_flags() -> frozenset[str]:
     """The processor's feature flags (Linux), or an empty set where they cannot be read."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
             if line.lower().startswith(("flags", "features")):
                 return frozenset(line.split(":", 1)[1].split())
     except OSError:

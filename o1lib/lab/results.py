@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from IPython.display import display
-
+from o1lib.lab.files import write_text
 from o1lib.lab.paths import ROOT
 
 MIME = "application/vnd.o1lib.result+json"
+DEFAULT_TOLERANCE = {"ci": 0.3}  # fewer puzzles: rates spread more between machines
+OTHER_TOLERANCE = 0.12
 
 
 def expected_file(notebook: str) -> Path:
@@ -18,23 +19,28 @@ def expected_file(notebook: str) -> Path:
 
 
 def report(name: str, value: float) -> None:
-    """Report a main number of the notebook: shown as text, and readable by `o1lib run`."""
-    value = float(value)
-    display({MIME: {"name": name, "value": value}, "text/plain": f"{name}: {value:.4g}"}, raw=True)
+    """Report a main number of the notebook to `o1lib run`. The reader sees nothing."""
+    from IPython.display import display
+
+    display({MIME: {"name": name, "value": float(value)}}, raw=True)
+
+
+def outputs_of(notebook: dict, kind: str) -> list:
+    """All outputs of one MIME type in an executed notebook, in order."""
+    return [
+        output["data"][kind]
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", [])
+        if kind in output.get("data", {})
+    ]
 
 
 def reported(notebook: dict) -> dict[str, float]:
     """All numbers that an executed notebook reported."""
-    found = {}
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
-            result = output.get("data", {}).get(MIME)
-            if result:
-                found[result["name"]] = result["value"]
-    return found
+    return {found["name"]: found["value"] for found in outputs_of(notebook, MIME)}
 
 
-def compare(
+def check_numbers(
     found: dict[str, float], expected: dict[str, list[float]]
 ) -> list[tuple[str, float | None, float | None, float | None, bool]]:
     """Rows (name, value, expected, tolerance, ok); a number that is missing or not expected is not
@@ -50,20 +56,17 @@ def compare(
 
 def load_expected(notebook: str, scale: str) -> dict[str, list[float]]:
     path = expected_file(notebook)
-    return json.loads(path.read_text()).get(scale, {}) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")).get(scale, {}) if path.exists() else {}
 
 
 def accept(notebook: str, scale: str, found: dict[str, float]) -> None:
     """Record the numbers of a run as the expected ones; tolerances that were set by hand stay."""
-    default = (
-        0.3 if scale == "ci" else 0.12
-    )  # fewer puzzles at ci: rates spread more between machines, float32 samples differ from bfloat16 ones
+    default = DEFAULT_TOLERANCE.get(scale, OTHER_TOLERANCE)
     path = expected_file(notebook)
-    table = json.loads(path.read_text()) if path.exists() else {}
+    table = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     before = table.get(scale, {})
     table[scale] = {
         name: [round(value, 4), before.get(name, [None, default])[1]]
         for name, value in found.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(table, indent=1) + "\n")
+    write_text(path, json.dumps(table, indent=1, ensure_ascii=False) + "\n")

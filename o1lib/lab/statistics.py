@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -35,9 +38,97 @@ def interval(correct: float, n: int) -> tuple[float, float]:
 
 
 def auc(scores, positive) -> float:
-    """How often a positive item scores above a negative one (ties count half): the area under the ROC curve."""
+    """How often a positive item scores above a negative one (ties count half): the area under the
+    ROC curve.
+    """
     scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
     if positive.all() or not positive.any():
         return float("nan")
     ahead, behind = scores[positive][:, None], scores[~positive][None, :]
     return float((ahead > behind).mean() + 0.5 * (ahead == behind).mean())
+
+
+def seeds_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95% interval of the mean over training runs: mean -+ t s / sqrt(n), n - 1 degrees.
+
+    One run says nothing about other runs: the interval is then all numbers.
+
+    Source: Student (1908), "The probable error of a mean".
+    """
+    values = np.asarray(values, float)
+    if values.size == 0:
+        raise ValueError("an interval over runs needs at least one run")
+    if values.size == 1:
+        return -math.inf, math.inf
+    mean = float(values.mean())
+    half = t_quantile(0.975, values.size - 1) * float(values.std(ddof=1)) / math.sqrt(values.size)
+    return mean - half, mean + half
+
+
+def t_probability(t: float, degrees: int) -> float:
+    """P(T <= t) of Student's distribution with a whole number of degrees of freedom.
+
+    Source: the finite sums of Abramowitz and Stegun (1964), 26.7.3 and 26.7.4.
+    """
+    angle = math.atan(t / math.sqrt(degrees))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    term, total = (cosine, 0.0) if degrees % 2 else (1.0, 0.0)
+    for k in range(degrees % 2 + 2, degrees + 1, 2):
+        total += term
+        term *= cosine * cosine * (k - 1) / k
+    central = 2 / math.pi * (angle + sine * total) if degrees % 2 else sine * total
+    return 0.5 + central / 2
+
+
+def t_quantile(p: float, degrees: int) -> float:
+    """The t with P(T <= t) = p, by bisection."""
+    if degrees < 1 or not 0.5 <= p < 1:
+        raise ValueError(f"need degrees >= 1 and 0.5 <= p < 1, got {degrees} and {p}")
+    low, high = 0.0, 1.0
+    while t_probability(high, degrees) < p:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_probability(middle, degrees) < p else (low, middle)
+    return high
+
+
+def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
+    """The exact two-sided p-value that two success rates on the same puzzles are equal.
+
+    Only the puzzles count that one of the two solves: under equality each is a fair coin.
+
+    Source: McNemar (1947), "Note on the sampling error of the difference between correlated
+    proportions"; the exact binomial form.
+    """
+    a, b = _paired(a, b)
+    a, b = a.astype(bool), b.astype(bool)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    n = only_a + only_b
+    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def paired_bootstrap(
+    a: Sequence[float], b: Sequence[float], seed: int = 0, samples: int = 10_000
+) -> tuple[float, float, float]:
+    """The mean of b - a over the same puzzles, and its 95% interval: (difference, low, high).
+
+    Puzzles are drawn with replacement; the interval is between the 2.5% and 97.5% quantiles.
+
+    Source: Efron (1979), "Bootstrap methods: another look at the jackknife".
+    """
+    a, b = _paired(a, b)
+    difference, rng = b.astype(float) - a.astype(float), np.random.default_rng(seed)
+    draws = rng.integers(0, len(difference), (samples, len(difference)), dtype=np.int32)
+    low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
+    return float(difference.mean()), float(low), float(high)
+
+
+def _paired(a, b) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim != 1 or a.shape != b.shape or not len(a):
+        raise ValueError(
+            f"a paired comparison needs two lists of equal length, got {a.shape} and {b.shape}"
+        )
+    return a, b

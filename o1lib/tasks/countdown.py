@@ -185,7 +185,7 @@ class Countdown:
     # --- text
 
     def prompt(self, problem: Problem, instruction: str = "think") -> str:
-        """The user's text for a problem, e.g. `think : make 24 from 4 6 8 8`."""
+        """The user's text for a problem, e.g. `think : make 24 from 4 6 10 11`."""
         return instructed(problem, instruction)
 
     def verify(

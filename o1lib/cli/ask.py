@@ -25,8 +25,7 @@ def continuations(
     from o1lib.model.generation import check_temperature
 
     check_temperature(temperature)
-    ends = getattr(policy.model.generation_config, "eos_token_id", None)
-    ends = {policy.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    ends = set(policy.stops)
     limit = getattr(policy.model.config, "max_position_embeddings", None) or 10**9
     generator = torch.Generator().manual_seed(seed)
     context = policy.encode(prompt)
@@ -70,7 +69,7 @@ def puzzle(numbers: tuple[int, ...], target: int):
     return task, problem
 
 
-@click.command()
+@click.command("ask")
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(1))
 @click.option("--target", type=click.IntRange(1), default=24, help="The number to make.")
 @click.option("--checkpoint", default="think", help="Name or folder.")
@@ -80,7 +79,7 @@ def puzzle(numbers: tuple[int, ...], target: int):
 )
 @click.option("--seed", type=int, default=0, help="Of the draws, above temperature 0.")
 @click.option("--max-new-tokens", type=click.IntRange(1, 1100), default=512)
-def ask(
+def command(
     numbers: tuple[int, ...],
     target: int,
     checkpoint: str,
