@@ -13,8 +13,12 @@ import torch
 from tqdm.auto import tqdm
 
 from o1lib.lab import machine
+from o1lib.learning.advantages import group_mean
 from o1lib.learning.collect import rollouts
-from o1lib.learning.loop import Schedule, learn, policy_gradient
+from o1lib.learning.loop import learn
+from o1lib.learning.losses import ppo
+from o1lib.learning.schedules import Schedule
+from o1lib.learning.updates import Learner, fit
 from o1lib.model.checkpoints import load
 from o1lib.model.network import build_model
 from o1lib.model.policy import Policy
@@ -172,9 +176,9 @@ def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int 
     )
     with tempfile.TemporaryDirectory() as folder:
         log = learn(
-            policy,
+            Learner.of(policy),
             collect,
-            policy_gradient(max_length=max_new_tokens),
+            fit(ppo(), advantage=group_mean, max_length=max_new_tokens),
             Schedule(steps + 1, 1e-9, decay=False),
             folder,
             label="ours",
@@ -198,7 +202,7 @@ def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int 
         )
         theirs = timed_steps(trainer)[1:]
     length = sum(r["length"] for r in log.rows[1:]) / len(log.rows[1:])
-    used = sum(r["used"] for r in log.rows[1:]) / len(log.rows[1:])
+    used = sum(r["informative_share"] for r in log.rows[1:]) / len(log.rows[1:])
     facts = machine.describe()
     print(f"rl: nano-think, {prompts} prompts x {n}, at most {max_new_tokens} new tokens (mean {length:.0f}), float32, "
           f"{facts['threads']} threads, median of {steps}")  # fmt: skip

@@ -230,22 +230,16 @@ def train(name: str, out: Path | None, run_dir: Path | None, ship: bool) -> None
     """
     from o1lib.lab.paths import data_dir
     from o1lib.recipes.checkpoints import RECIPES, make
-    from o1lib.recipes.grammars import compare
-    from o1lib.recipes.improvements import IMPROVEMENTS, improve
-    from o1lib.reward.process import VALUE_RECIPES, make_value
+    from o1lib.recipes.grammars import run_grammars
 
     if ship:
         out = data_dir() / "checkpoints" / name
     if name == "comparisons":
-        saved = compare(out=None if ship else out)
+        saved = run_grammars(out=None if ship else out)
     elif name in RECIPES:
         saved = make(name, run_dir, out)
-    elif name in VALUE_RECIPES:
-        saved = make_value(name, out)
-    elif name in IMPROVEMENTS:
-        saved = improve(name, run_dir, out)
     else:
-        known = (*RECIPES, *VALUE_RECIPES, *IMPROVEMENTS, "comparisons")
+        known = (*RECIPES, "comparisons")
         raise ValueError(f"unknown checkpoint {name!r}; choose from {', '.join(known)}")
     click.echo(f"saved in {saved}")
 

@@ -291,8 +291,8 @@ class TestTokenizer:
 
 @pytest.mark.parametrize("n_numbers", [3, 4])
 def test_a_demonstrator_that_gives_up(n_numbers):
-    """With probability zero nothing changes; otherwise chains are wrong as often as they fail before they hit, and what they
-    conclude follows from their own equations.
+    """With probability zero nothing changes; otherwise chains are wrong as often as they fail
+    before they hit, and what they conclude follows from their own equations.
     """
     task = Countdown(n_numbers)
     right = {}

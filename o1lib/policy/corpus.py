@@ -52,27 +52,27 @@ def check_goals(document: Document) -> None:
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> tuple[list[int], list[bool]]:
-    """Token ids, and for each whether the loss counts it: not the prompt, not planted slips."""
+    """Token ids and their loss mask: not the prompt, not planted slips."""
     check_goals(document)
-    ids, counted = [tokenizer.bos_token_id], [False]
+    ids, loss_mask = [tokenizer.bos_token_id], [False]
     if document.prompt is not None:
         user, assistant = tokenizer.convert_tokens_to_ids(["<user>", "<assistant>"])
         prompt = tokenizer.encode(document.prompt, add_special_tokens=False)
         ids += [user, *prompt, assistant]
-        counted += [False] * (len(prompt) + 2)
+        loss_mask += [False] * (len(prompt) + 2)
     # Neighboring pieces of one kind are encoded together: words carry their own space, so the ids
     # are the same.
     runs: list[list] = []
-    for text, is_counted in document.pieces:
-        if runs and runs[-1][1] == is_counted:
+    for text, counts in document.pieces:
+        if runs and runs[-1][1] == counts:
             runs[-1][0].append(text)
         else:
-            runs.append([[text], is_counted])
-    for texts, is_counted in runs:
+            runs.append([[text], counts])
+    for texts, counts in runs:
         new = tokenizer.encode(" ".join(texts), add_special_tokens=False)
         ids += new
-        counted += [is_counted] * len(new)
-    return [*ids, tokenizer.eos_token_id], [*counted, True]
+        loss_mask += [counts] * len(new)
+    return [*ids, tokenizer.eos_token_id], [*loss_mask, True]
 
 
 class Mixture:
@@ -93,17 +93,25 @@ class Mixture:
         if not parts or any(share <= 0 for share, _ in parts.values()):
             raise ValueError("a mixture needs parts with positive shares")
         self.parts, self.tokenizer, self.seed = parts, tokenizer, seed
-        self.state = {name: {"documents": 0, "tokens": 0} for name in parts}
+        self.state = self.fresh_state()
+
+    def fresh_state(self) -> dict[str, dict[str, int]]:
+        """How far each part has been read when nothing has been."""
+        return {name: {"documents": 0, "tokens": 0} for name in self.parts}
+
+    def identity(self) -> dict:
+        """What decides the documents (see `o1lib.lab.identity`)."""
+        return {"seed": self.seed, "tokenizer": self.tokenizer} | self.parts
 
     def next(self) -> tuple[list[int], list[bool]]:
         """The next document's token ids and loss mask."""
         name = min(self.parts, key=lambda part: self.state[part]["tokens"] / self.parts[part][0])
         progress = self.state[name]
         rng = random.Random(f"{self.seed} {name} {progress['documents']}")
-        ids, counted = encode(self.tokenizer, self.parts[name][1](rng))
+        ids, loss_mask = encode(self.tokenizer, self.parts[name][1](rng))
         progress["documents"] += 1
         progress["tokens"] += len(ids)
-        return ids, counted
+        return ids, loss_mask
 
     def batch(self, tokens: int) -> list[tuple[list[int], list[bool]]]:
         """Documents with at least `tokens` tokens together."""
@@ -200,8 +208,8 @@ def arithmetic_part(rng: random.Random) -> Document:
 
 
 def base_parts(style: Style = Style()) -> dict[str, tuple[float, Part]]:
-    """Pre-training: the small skills first (the equality tests are those of the grammar), a little language, facts and logic
-    beside them.
+    """Pre-training: the small skills first (the equality tests are those of the grammar), a little
+    language, facts and logic beside them.
     """
     dfs = style.grammar == "dfs"
     return {

@@ -19,7 +19,9 @@ WIDE = tuple(goal for goal in range(1, 1000) if goal not in HELD_OUT_TARGETS)
 
 
 def _goal(rng: random.Random) -> int:
-    """A goal that may be trained, now and then a large one: matching must be cheaper than memorizing."""
+    """A goal that may be trained, now and then a large one: matching must be cheaper than
+    memorizing.
+    """
     return rng.choice(WIDE if rng.random() < 0.3 else TRAINED)
 
 
@@ -70,7 +72,9 @@ def _one_of(reached: list[int], goal: int, rng: random.Random) -> int:
 
 
 def dfs_test_part(rng: random.Random, n: int = 6) -> Document:
-    """The equality test of the grammar `dfs`: what two numbers give beside the goal; half of the tests succeed."""
+    """The equality test of the grammar `dfs`: what two numbers give beside the goal; half of the
+    tests succeed.
+    """
     lines = []
     for _ in range(n):
         goal = _goal(rng)

@@ -161,7 +161,9 @@ class _Writer:
         return False
 
     def gives_up(self, before: list, x: int, y: int, kept: int) -> bool:
-        """With the style's probability: end the chain with steps that miss the goal, on the numbers tried last."""
+        """With the style's probability: end the chain with steps that miss the goal, on the numbers
+        tried last.
+        """
         if not self.style.give_up or self.rng.random() >= self.style.give_up:
             return False
         misses = [(v, w) for v in values(x, y) for w in values(v, kept) if w != self.goal]
@@ -203,7 +205,9 @@ class _Writer:
                 return
 
     def dfs(self, numbers: tuple[int, ...], before: list) -> bool:
-        """Settle a state of three numbers (or two): every step in turn, then what the last two numbers give, the goal beside it."""
+        """Settle a state of three numbers (or two): every step in turn, then what the last two
+        numbers give, the goal beside it.
+        """
         if len(numbers) == 2:
             shown, hit = _hit(values(*numbers), [self.goal])
             self.say(f"get {words(numbers)} : {words(shown)} for {self.goal}")
@@ -221,7 +225,9 @@ class _Writer:
         return False
 
     def settle(self, numbers: tuple[int, ...]) -> bool:
-        """A problem of two or three numbers, in the grammar's own way (`fan` has none of its own)."""
+        """A problem of two or three numbers, in the grammar's own way (`fan` has none of its
+        own).
+        """
         return (self.dfs if self.style.grammar == "dfs" else self.blocks)(numbers, [])
 
     def run_dfs(self) -> None:
@@ -280,9 +286,9 @@ def think(
     """A long chain for a problem of 2 to 4 numbers: `<think> ... </think> <answer> ... </answer>`
     as pieces.
 
-    `order` names what to try first: pairs `(a, b)` of a four-number problem (grammar `fan`), the number
-    kept for last `(k,)` of a three-number one. Returns None when the grammar cannot reach the goal (unsolvable, or only through zero, fractions
-    or huge values).
+    `order` names what to try first: pairs `(a, b)` of a four-number problem (grammar `fan`), the
+    number kept for last `(k,)` of a three-number one. Returns None when the grammar cannot reach
+    the goal (unsolvable, or only through zero, fractions or huge values).
     """
     if not 2 <= len(problem.numbers) <= 4:
         raise ValueError(f"chains are written for 2 to 4 numbers, got {len(problem.numbers)}")
@@ -319,7 +325,9 @@ def solve(problem: Problem, rng: random.Random) -> list[Piece] | None:
 
 
 def random_solution(problem: Problem, rng: random.Random):
-    """A winning sequence of steps, drawn step by step among the alive ones; None if there is none."""
+    """A winning sequence of steps, drawn step by step among the alive ones; None if there is
+    none.
+    """
     state, steps = problem, []
     if not _task.solvable(state):
         return None
