@@ -1,11 +1,11 @@
-# make run [SCALE=ci|laptop|gpu], make test, make lab, make refresh. Without make: see the README.
+# make run [SCALE=ci|laptop|gpu], make test, make lab, make refresh, make exercises. Without make: see the README.
 SCALE ?= laptop
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export SCALE
 
-.PHONY: run test lab refresh clean
+.PHONY: run test lab refresh exercises clean
 
 # The set-up runs again only when the requirements change, so that both commands start within seconds afterwards.
 $(VENV)/.ready: requirements.txt pyproject.toml
@@ -29,6 +29,10 @@ lab: $(VENV)/.ready
 # Execute the committed notebooks in place at scale laptop: their outputs are what a reader of the repository sees.
 refresh: $(VENV)/.ready
 	$(BIN)/o1lib run --scale laptop --in-place
+
+# The exercises a reader gets, made from notebooks/solutions.
+exercises: $(VENV)/.ready
+	$(BIN)/python -m o1lib.exercises.generate
 
 clean:
 	rm -rf outputs build *.egg-info

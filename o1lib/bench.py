@@ -28,8 +28,11 @@ from o1lib.policy import traces
 from o1lib.policy.corpus import encode, think_part
 from o1lib.reward.outcome import checker_reward
 from o1lib.reward.process import ValueModel
-from o1lib.search import sampling, trees
-from o1lib.search.core import search
+from o1lib.search.driver import search_all
+from o1lib.search.guidance import value
+from o1lib.search.mcts import mcts
+from o1lib.search.sampling import best_of_n
+from o1lib.search.trees import beam
 from o1lib.tasks.countdown import Countdown
 
 
@@ -120,12 +123,12 @@ def bench_search(checkpoint: str = "nano-think", problems: int = 64, repeats: in
     numbers = 3 if checkpoint.startswith("nano") else 4
     task = Countdown(numbers)
     asked = task.problems("val_inputs", problems)
-    value = ValueModel.from_policy(policy)
+    head = value(ValueModel.from_policy(policy))
     strategies = {
-        "best_of_n, think, 4 samples": (sampling.best_of_n(4, max_new_tokens=256), "think"),
-        "beam, width 4, value head": (trees.beam(4), "solve"),
-        "beam, width 4, policy": (trees.beam(4, guided=False), "solve"),
-        "mcts, 16 simulations": (trees.mcts(16), "solve"),
+        "best_of_n, think, 4 samples": (best_of_n(4, max_new_tokens=256), "think"),
+        "beam, width 4, value head": (beam(head), "solve"),
+        "beam, width 4, policy": (beam(), "solve"),
+        "mcts, 16 simulations": (mcts(head, 16), "solve"),
     }
     ratios = {}
     print(f"{checkpoint}: {problems} problems of {numbers} numbers, median of {repeats}")
@@ -133,20 +136,14 @@ def bench_search(checkpoint: str = "nano-think", problems: int = 64, repeats: in
         times: dict[int, list[float]] = {1: [], problems: []}
         answers = {}
         for repeat in range(repeats + 1):
-            for batch in times:
+            for concurrent in times:
                 begun = time.perf_counter()
-                found = search(
-                    strategy,
-                    policy,
-                    task,
-                    asked,
-                    instruction=instruction,
-                    guidance=value,
-                    batch=batch,
+                found = search_all(
+                    strategy, policy, task, asked, instruction=instruction, concurrent=concurrent
                 )
                 if repeat:  # the first pair warms up
-                    times[batch].append(time.perf_counter() - begun)
-                answers[batch] = [r.response for r in found]
+                    times[concurrent].append(time.perf_counter() - begun)
+                answers[concurrent] = [r.response for r in found]
         pairs = [one / many for one, many in zip(times[1], times[problems], strict=True)]
         ratios[name] = median(pairs)
         same = sum(a == b for a, b in zip(answers[1], answers[problems], strict=True))

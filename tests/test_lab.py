@@ -18,7 +18,6 @@ from o1lib.model.checkpoints import card_of, find, load
 from o1lib.model.network import SIZES
 from o1lib.recipes.checkpoints import RECIPES
 from o1lib.recipes.stages import Value
-from o1lib.viz.plots import smooth
 
 SHIPPED = sorted(p.name for p in (data_dir() / "checkpoints").glob("*") if p.is_dir())
 
@@ -52,10 +51,6 @@ def test_interval_covers():
     assert interval(0, 10)[0] == 0.0
     assert interval(10, 10)[1] == pytest.approx(1.0)
     assert interval(0, 0) == (0.0, 1.0)
-
-
-def test_smooth_is_a_trailing_mean():
-    assert smooth([1, 2, 3, 4], 2).tolist() == [1, 1.5, 2.5, 3.5]
 
 
 def test_compare_finds_what_is_off():

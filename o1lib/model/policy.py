@@ -5,6 +5,7 @@ Used in every notebook.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from o1lib.lab.machine import default_device, fast_bf16
 from o1lib.model import checkpoints
 from o1lib.model.generation import check_options, generate_plain, row_keys
+from o1lib.model.requests import Logprobs, Prefix, Sample
 from o1lib.model.sampler import LlamaSampler
-from o1lib.model.tokenizer import encode_prompt
+from o1lib.model.tokenizer import encode_prompt, encode_text
 
 MAX_ROWS = (
     512  # rows decoded at once; more prompts are taken in turns, so that memory stays bounded
@@ -197,6 +199,35 @@ class Policy:
                 first = len(rows[i][0]) - 1
                 results[i] = chosen[row, first : first + len(rows[i][1])]
         return results
+
+    def sample_each(self, requests: Sequence[Sample], seeds: Sequence[int]) -> list[list[Response]]:
+        """Responses to requests that differ in what they ask for, each with a seed of its own."""
+        alike: dict[tuple, list[int]] = {}
+        for i, (r, seed) in enumerate(zip(requests, seeds, strict=True)):
+            alike.setdefault((r.n, r.temperature, r.max_new_tokens, r.stop, seed), []).append(i)
+        replies: list = [None] * len(requests)
+        for (n, temperature, limit, stop, seed), places in alike.items():
+            groups = self.sample(
+                [requests[i].prompt for i in places],
+                n,
+                temperature=temperature,
+                max_new_tokens=limit,
+                seed=seed,
+                prefixes=[self._text(requests[i].prefix) for i in places],
+                stop=stop,
+            )
+            for i, group in zip(places, groups, strict=True):
+                replies[i] = group
+        return replies
+
+    def _text(self, prefix: Prefix) -> str:
+        return prefix if isinstance(prefix, str) else self.decode(list(prefix))
+
+    def logprobs_each(self, requests: Sequence[Logprobs]) -> list[list[float]]:
+        """The log-probability (nats) of every text of every request."""
+        contexts = [self.encode(r.prompt, self._text(r.prefix)) for r in requests]
+        texts = [[list(encode_text(self.tokenizer, t)) for t in r.texts] for r in requests]
+        return self.continuation_logprobs(contexts, texts)
 
     def continuation_logprobs(
         self, contexts: list[list[int]], continuations: list[list[list[int]]]

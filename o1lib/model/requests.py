@@ -19,6 +19,7 @@ class Sample:
         temperature: 0 is greedy.
         max_new_tokens: of each response, the prefix not counted.
         stop: single tokens (words) that end a response besides the model's own end tokens.
+        cut: whether a budget that does not cover `max_new_tokens` may cut it shorter.
     """
 
     prompt: str
@@ -27,6 +28,7 @@ class Sample:
     temperature: float = 1.0
     max_new_tokens: int = 512
     stop: tuple[str, ...] = ()
+    cut: bool = True
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ LANGUAGE_WORDS = tuple(
         "the a is are and or if all some every likes like sees see big small red green blue "
         "old young cat cats dog dogs bird birds horse horses child children near behind that "
         "who runs run sleeps sleep sings sing true false more less than equal which odd even "
-        "double half of number next before after plus times minus to in color capital what "
+        "fill empty of pour next before after plus times minus to in jugs b what "
         "where lives live eats eat house tree river hill sea fish grass bread milk fruit anna "
-        "ben carl dora emil fay gus hana one two three therefore"
+        "ben carl dora emil fay gus hana c two three therefore"
     ).split()
 )
 

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from o1lib.policy.traces import values
-from o1lib.tasks.expression import evaluate
+from o1lib.tasks.expression import exact_value
 
 # Behavior -> the words that open it. The order is that of the paper's Table 1.
 BEHAVIORS = {
@@ -106,6 +106,6 @@ def check_chain(text: str) -> ChainCheck:
     for a, op, b, r in _STEP.findall(text):
         if len(a) + len(b) <= _DIGITS:
             # A division by zero is no equation.
-            right = (op, int(b)) != ("/", 0) and evaluate([int(a), int(b), op]) == int(r)
+            right = (op, int(b)) != ("/", 0) and exact_value([int(a), int(b), op]) == int(r)
             found.update(steps=1, right_steps=right)
     return ChainCheck(**{name: int(count) for name, count in found.items()})

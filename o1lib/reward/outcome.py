@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 
 from o1lib.tasks.base import Task
-from o1lib.tasks.expression import evaluate, extract_answer, numbers_of, parse_expression
+from o1lib.tasks.expression import exact_value, extract_answer, numbers_of, parse_expression
 from o1lib.tasks.space import Space
 
 Reward = Callable[[Sequence, Sequence[str]], list[float]]
@@ -53,7 +53,7 @@ def _makes_goal(problem, response: str) -> bool:
     try:
         parsed = parse_expression(extract_answer(response))
         strange = Counter(numbers_of(parsed)).keys() - set(problem.numbers)
-        return not strange and evaluate(parsed) == problem.target
+        return not strange and exact_value(parsed) == problem.target
     except ValueError:
         return False
 

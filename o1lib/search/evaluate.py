@@ -1,173 +1,124 @@
-"""Evaluation: a policy on puzzles, with any search, into one JSON report that anyone can re-check."""
+"""Evaluation: a policy on puzzles, with any search, into a JSON report that anyone can re-check."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from o1lib.model.generation import check_temperature
 from o1lib.model.policy import Policy
-from o1lib.search import sampling, trees
-from o1lib.search.core import Budget, SearchResult, Strategy
-from o1lib.search.core import search as run_search
-from o1lib.search.guidance import Guidance
+from o1lib.search.budget import Budget
+from o1lib.search.driver import search_all
+from o1lib.search.nodes import SearchResult, answer_of
+from o1lib.search.parts import Part
+from o1lib.search.registry import reads_steps
+from o1lib.search.sampling import greedy
 from o1lib.tasks.base import Task, Verdict
 from o1lib.tasks.countdown import Countdown
 
-WHOLE = ("greedy", "sample", "majority", "best_of_n")  # searches over whole responses
-TREES = ("depth_first", "beam", "mcts")  # searches over the steps of `solve`
-SEARCHES = WHOLE + TREES
-
-
-def strategy_of(
-    search: str,
-    *,
-    n: int = 16,
-    select: str = "model",
-    temperature: float = 1.0,
-    max_new_tokens: int = 512,
-    guided: bool = False,
-) -> Strategy:
-    """A strategy by its name; `n` is the number of samples, the width of the beam or the number of simulations."""
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    if search == "greedy":
-        return sampling.greedy(max_new_tokens)
-    if search == "sample":
-        return sampling.sample(n, temperature, max_new_tokens)
-    if search == "majority":
-        return sampling.majority(n, temperature, max_new_tokens)
-    if search == "best_of_n":
-        return sampling.best_of_n(n, temperature, max_new_tokens, select)
-    if search == "depth_first":
-        return trees.depth_first()
-    if search == "beam":
-        return trees.beam(n, guided=guided, select=select)
-    if search == "mcts":
-        return trees.mcts(n, select=select)
-    raise ValueError(f"unknown search {search!r}; choose from {', '.join(SEARCHES)}")
+ROWS = 256  # whole responses that are sampled at once
 
 
 def evaluate(
     policy: Policy,
     problems: Sequence,
+    strategy: Part = greedy(),
     *,
     instruction: str | None = None,
-    search: str = "greedy",
-    select: str = "model",
-    n: int = 16,
-    max_new_tokens: int = 512,
     budget: int | Budget | None = None,
-    guidance: Guidance | None = None,
-    temperature: float = 1.0,
     seed: int = 0,
-    batch: int | None = None,
+    concurrent: int | None = None,
+    notation: str = "strict",
     progress: bool = True,
-    on_result=None,
+    on_result: Callable[[int, dict], None] | None = None,
     task: Task | None = None,
 ) -> dict:
-    """Run a search on problems; returns the report described in the README.
+    """Run a search on problems; returns the report described in the README, results in the order
+    of the problems.
 
     Args:
-        instruction: by default `think` for whole responses and `solve` for searches over steps, which know no other.
-        search: `greedy` (one response), `sample` (n responses, the mean is reported: pass@1), `majority`, `best_of_n`
-            (n responses, one chosen), `depth_first` (blind), `beam` (width n), `mcts` (n simulations).
-        select: how the response is chosen: `checker` (any right one counts: pass@n) or `model` (by the policy's and the
-            guidance's values alone).
+        strategy: a value such as `best_of_n(16, by_vote())`; for `sample(n)` the mean over the n
+            responses is reported: pass@1.
+        instruction: by default `think` for whole responses and `solve` for searches over the
+            task's steps, which know no other.
         budget: generated tokens per problem at most, or a `Budget` of three caps.
-        guidance: values of partial solutions for `beam` (without: the policy's probabilities) and `mcts`.
-        batch: problems searched at once.
-        on_result: called with each finished result, so that a killed run loses nothing.
+        concurrent: problems searched at once.
+        notation: `lenient` also reads the usual signs and LaTeX, for other people's models; named
+            in the report.
+        on_result: called with the place and the result of each problem as it is finished, so that
+            a killed run loses nothing.
+
+    Raises `ValueError` for settings that do not go together.
     """
     task = task or Countdown()
-    stepwise = search in TREES
-    if select not in ("model", "checker"):
-        raise ValueError(f"unknown select {select!r}; choose from model, checker")
-    instruction = instruction or ("solve" if stepwise else "think")
-    if stepwise and instruction != "solve":
-        raise ValueError(f"{search} searches over the steps of 'solve', not of {instruction!r}")
-    if search == "mcts" and guidance is None:
-        raise ValueError("mcts asks for values: give it a guidance")
-    if guidance is not None and search not in ("beam", "mcts"):
-        raise ValueError(f"{search} uses no guidance; beam and mcts do")
+    instruction = instruction or ("solve" if reads_steps(strategy) else "think")
     if not isinstance(budget, Budget):
         if budget is not None and budget < 1:
             raise ValueError(f"the budget must be at least one token, got {budget}")
         budget = Budget(generated=budget)
-    check_temperature(temperature)
-    n = 1 if search == "greedy" else n
-    strategy = strategy_of(
-        search,
-        n=n,
-        select=select,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        guided=guidance is not None,
-    )
-    results, begun = [], time.monotonic()
+    verify = task.verify if notation == "strict" else partial(task.verify, notation=notation)
+    results: list[dict | None] = [None] * len(problems)
+    begun = time.monotonic()
 
-    def keep(found: SearchResult) -> None:
-        results.append(_result(task, found, search))
+    def keep(index: int, found: SearchResult) -> None:
+        results[index] = _result(verify, found, strategy.name)
         if on_result:
-            on_result(results[-1])
+            on_result(index, results[index])
 
-    run_search(
+    search_all(
         strategy,
         policy,
         task,
         problems,
         instruction=instruction,
         budget=budget,
-        guidance=guidance,
         seed=seed,
-        batch=batch or (64 if stepwise else max(1, 256 // n)),
+        concurrent=concurrent or max(1, ROWS // max(1, strategy.settings.get("n", 4))),
+        verify=verify,
         progress=progress,
         on_result=keep,
     )
-    correct = sum(r["correct"] for r in results)
-    settings = {
-        "instruction": instruction,
-        "search": search,
-        "select": select if search in ("best_of_n", "beam", "mcts") else None,
-        "n": n,
-        "max_new_tokens": max_new_tokens,
-        "budget": vars(budget),
-        "guidance": type(guidance).__name__ if guidance else None,
-        "seed": seed,
-        "bf16": policy.bf16,
-        "temperature": 0.0 if search == "greedy" else temperature,
-    }
-    return {
-        "n": len(results),
-        "correct": correct,
-        "accuracy": correct / len(results) if results else 0.0,
-        "tokens": sum(r["tokens"] for r in results),
-        "scored": sum(r["scored"] for r in results),
-        "checks": sum(r["checks"] for r in results),
+    return summary(results) | {
         "seconds": round(time.monotonic() - begun, 2),
-        "settings": settings,
+        "settings": {
+            "instruction": instruction,
+            "search": repr(strategy),
+            "budget": vars(budget),
+            "notation": notation,
+            "seed": seed,
+            "bf16": policy.bf16,
+        },
         "results": results,
     }
 
 
-def _result(task: Task, found: SearchResult, search: str) -> dict:
+def summary(results: Sequence[dict]) -> dict:
+    """What a report says of all its results together."""
+    correct = sum(r["correct"] for r in results)
+    return {
+        "n": len(results),
+        "correct": correct,
+        "accuracy": correct / len(results) if results else 0.0,
+    } | {name: sum(r[name] for r in results) for name in ("tokens", "scored", "checks")}
+
+
+def _result(verify, found: SearchResult, name: str) -> dict:
     problem, response = found.problem, found.response
-    right = [bool(task.verify(problem, s.text)) for s in found.samples]
+    right = [bool(verify(problem, s.text)) for s in found.samples]
     verdict = (
-        task.verify(problem, response)
-        if response is not None
-        else Verdict(False, "no answer was found")
+        verify(problem, response) if response is not None else Verdict(False, "no answer was found")
     )
-    correct = sum(right) / len(right) if search == "sample" and right else verdict.correct
+    correct = sum(right) / len(right) if name == "sample" and right else verdict.correct
     return _described(problem) | {
         "response": response,
-        "answer": None if response is None else sampling.answer_of(response),
+        "answer": None if response is None else answer_of(response),
         "correct": correct,
         "reason": verdict.reason,
         "tokens": found.cost.generated,
         "scored": found.cost.scored,
         "checks": found.cost.checks,
         "stopped": found.stopped,
+        "samples": len(right),
         "samples_correct": sum(right),
     }
 

@@ -1,119 +1,95 @@
-"""Whole responses: one greedy, several sampled, the most frequent answer, the best of n. Sampling is not yet search: what
-makes it one is that something chooses.
-
-Used in notebook 03, section 2.
+"""Whole responses: one greedy, several sampled, and one of several chosen. Sampling is not yet
+search: what makes it one is that something chooses.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-
 from o1lib.model.policy import Response
-from o1lib.search.core import Check, Found, OutOfBudget, Sample, Strategy
-from o1lib.tasks.expression import extract_answer
-from o1lib.tasks.space import Space
+from o1lib.search.budget import OutOfBudget
+from o1lib.search.choose import by_logprob, by_vote
+from o1lib.search.nodes import Found, TreeNode
+from o1lib.search.parts import Part, part
+from o1lib.search.requests import Sample
+from o1lib.tasks.space import Node, Space
 
 
-def mean_logprob(response: Response) -> tuple[bool, float]:
-    """How sure the policy was: finished responses first, then by mean log-probability per token."""
-    return response.finished, sum(response.logprobs) / max(1, len(response.logprobs))
-
-
-def answer_of(text: str) -> str | None:
-    """The answer of a response as plain text, or None where it has none."""
-    try:
-        return extract_answer(text)
-    except ValueError:
-        return None
-
-
-def greedy(max_new_tokens: int = 512) -> Strategy:
+@part
+def greedy(space: Space, max_new_tokens: int = 512):
     """One response, always the most probable token."""
-
-    def strategy(space: Space):
-        [response] = yield Sample(space.root, 1, 0.0, max_new_tokens)
-        return Found(response.text, (response.text,), samples=(response,))
-
-    return strategy
+    [response] = yield Sample(space.prompt, temperature=0.0, max_new_tokens=max_new_tokens)
+    return Found(response.text, (response.text,), samples=(response,))
 
 
-def _draw(space: Space, n: int, temperature: float, max_new_tokens: int):
-    """Up to `n` samples, as many as the budget pays for."""
+def _draw(space: Space, n: int, temperature: float, max_new_tokens: int, cut: bool = True):
+    """Up to `n` responses, as many as the budget pays for."""
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
     drawn: list[Response] = []
     try:
         while len(drawn) < n:
-            drawn += yield Sample(space.root, n - len(drawn), temperature, max_new_tokens)
+            drawn += yield Sample(
+                space.prompt,
+                n=n - len(drawn),
+                temperature=temperature,
+                max_new_tokens=max_new_tokens,
+                cut=cut or not drawn,
+            )
     except OutOfBudget:
         pass
     return drawn
 
 
-def _found(chosen: Response | None, drawn: list[Response]) -> Found:
-    texts = tuple(r.text for r in drawn)
-    return Found(chosen and chosen.text, texts, samples=tuple(drawn))
+@part
+def sample(space: Space, n: int = 16, temperature: float = 1.0, max_new_tokens: int = 512):
+    """`n` responses of which none is preferred: the share of right ones estimates pass@1, the
+    first stands for all.
+
+    A budget ends it after the last response that it certainly covers whole: one cut short to fit
+        would count as a failure that
+    is none of the policy's.
+    """
+    drawn = yield from _draw(space, n, temperature, max_new_tokens, cut=False)
+    first = drawn[0].text if drawn else None
+    return Found(first, tuple(r.text for r in drawn), samples=tuple(drawn))
 
 
-def sample(n: int = 16, temperature: float = 1.0, max_new_tokens: int = 512) -> Strategy:
-    """`n` samples of which none is preferred: the first stands for all."""
-
-    def strategy(space: Space):
-        drawn = yield from _draw(space, n, temperature, max_new_tokens)
-        return _found(drawn[0] if drawn else None, drawn)
-
-    return strategy
-
-
-def majority(
+@part
+def best_of_n(
+    space: Space,
     n: int = 16,
+    choose: Part = by_logprob(),
+    guidance: Part | None = None,
     temperature: float = 1.0,
     max_new_tokens: int = 512,
-    key: Callable[[str], object] = str,
-) -> Strategy:
-    """Self-consistency: the answer that most samples give (responses without an answer do not vote; ties go to the earlier).
+):
+    """`n` responses, one chosen: by the policy's own probability, by vote, by a guidance's value,
+    or by the checker (then an upper bound, pass@n).
 
     Args:
-        key: answers with the same key are one answer.
-
-    Source: Wang et al. (2022), arXiv 2203.11171.
+        guidance: gives the responses the values that `by_value` compares.
     """
+    drawn = yield from _draw(space, n, temperature, max_new_tokens)
+    root = TreeNode(space.root)
+    root.children = [candidate(response, root) for response in drawn]
+    if guidance and drawn:
+        try:
+            values = yield from guidance(space, root.children)
+            for child, value in zip(root.children, values, strict=True):
+                child.value = value
+        except OutOfBudget:
+            pass
+    best = yield from choose(space, root.children)
+    texts = tuple(r.text for r in drawn)
+    return Found(best and best.node.prefix, texts, root, samples=tuple(drawn))
 
-    def strategy(space: Space):
-        drawn = yield from _draw(space, n, temperature, max_new_tokens)
-        answers = [answer_of(r.text) for r in drawn]
-        votes = Counter(key(a) for a in answers if a is not None)
-        if not votes:
-            return _found(drawn[0] if drawn else None, drawn)
-        winner = votes.most_common(1)[0][0]
-        best = next(i for i, a in enumerate(answers) if a is not None and key(a) == winner)
-        return _found(drawn[best], drawn)
 
-    return strategy
+def candidate(response: Response, parent: TreeNode | None = None) -> TreeNode:
+    """A whole response as a node of the tree."""
+    node = Node(response.text, None, 1, response.finished, tuple(response.token_ids))
+    logprob = sum(response.logprobs) / max(1, len(response.logprobs))
+    return TreeNode(node, 1.0, parent, logprob=logprob)
 
 
-def best_of_n(
-    n: int = 16, temperature: float = 1.0, max_new_tokens: int = 512, select: str = "model"
-) -> Strategy:
-    """`n` samples, one chosen.
-
-    Args:
-        select: `model` (the policy's own mean log-probability) or `checker` (the first right one: an upper
-            bound, pass@n).
-    """
-    if select not in ("model", "checker"):
-        raise ValueError(f"unknown select {select!r}; choose from model, checker")
-
-    def strategy(space: Space):
-        drawn = yield from _draw(space, n, temperature, max_new_tokens)
-        chosen = max(drawn, key=mean_logprob, default=None)
-        if select == "checker":
-            try:
-                for response in drawn:
-                    if (yield Check(response.text)):
-                        chosen = response
-                        break
-            except OutOfBudget:
-                pass
-        return _found(chosen, drawn)
-
-    return strategy
+def majority(n: int = 16, temperature: float = 1.0, max_new_tokens: int = 512) -> Part:
+    """Self-consistency: the answer that most of `n` responses give."""
+    return best_of_n(n, by_vote(), temperature=temperature, max_new_tokens=max_new_tokens)

@@ -30,10 +30,12 @@ from o1lib.tasks.base import (
     VAL_TARGETS,
     Verdict,
     input_class,
+    instructed,
+    require_count,
+    require_range,
 )
-from o1lib.tasks.expression import evaluate, extract_answer, numbers_of, parse_expression
-
-INSTRUCTIONS = ("answer", "solve", "think", "judge", "propose", "revise")
+from o1lib.tasks.expression import exact_value, extract_answer, numbers_of, parse_expression
+from o1lib.tasks.notation import check_notation, plain_expression
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,12 @@ class Countdown:
             ("high", high, low, 10**6),
             ("max_target", max_target, 1, 999),
         ):
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-                raise ValueError(f"{name} must be an integer from {least} to {most}, got {value!r}")
+            require_range(name, value, least, most)
         self.n_numbers, self.low, self.high, self.max_target = n_numbers, low, high, max_target
 
     def __repr__(self) -> str:
-        return f"Countdown(n_numbers={self.n_numbers}, low={self.low}, high={self.high}, max_target={self.max_target})"
+        settings = f"low={self.low}, high={self.high}, max_target={self.max_target}"
+        return f"Countdown(n_numbers={self.n_numbers}, {settings})"
 
     # --- problems
 
@@ -128,34 +130,32 @@ class Countdown:
         """`n` solvable problems of a split, the same for the same seed, and the first k of n are
         those of k.
 
-        `train` draws with replacement from an endless stream. The other splits are finite at 3 and
-        4 numbers: they are listed completely, shuffled by the seed and cut to `n` (`None`: all of
-        them; `game24` is never shuffled).
+        `train` draws with replacement from an endless stream. The other splits are finite: with up
+        to 4 numbers from a range of at most 30 they are listed completely, shuffled by the seed and
+        cut to `n` (`None`: all of them; `game24` is never shuffled, and also listed with 5).
+        Where they are larger, problems are drawn from them with replacement, and `n` is needed.
 
         * `val_inputs`, `test_inputs`: inputs never trained on, goals that are;
         * `val_targets`: goals never trained on, inputs of the training or validation class;
         * `test_targets`: likewise, inputs of any class;
-        * `game24`: every solvable multiset of `low..high` for 24.
+        * `game24`: every multiset of `low..high` that makes 24, also those that need fractions
+          (where it is drawn: those that integers can solve).
         """
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
-        if n is not None and (not isinstance(n, int) or n < 0):
-            raise ValueError(f"n must be a number of problems, got {n!r}")
-        if split == "game24" and self.n_numbers > 5:
-            raise ValueError("game24 is too large to list at 6 numbers")
+        require_count(n)
         if split == "train":
             if n is None:
                 raise ValueError("the training split is endless: say how many problems")
             return [self.train_problem(index, seed) for index in range(n)]
-        if split == "game24" or self.n_numbers <= 4:
+        if self.n_numbers <= (5 if split == "game24" else 4) and self.high - self.low < 30:
             found = list(_finite_split(split, self.n_numbers, self.low, self.high, self.max_target))
             if split != "game24":
                 random.Random(f"{split} {seed}").shuffle(found)
             return found[:n]
         if n is None:
-            raise ValueError(
-                f"{split} is too large to list at {self.n_numbers} numbers: say how many problems"
-            )
+            size = f"{self.n_numbers} numbers from {self.low} to {self.high}"
+            raise ValueError(f"{split} is too large to list with {size}: say how many problems")
         return [self._sampled(split, index, seed) for index in range(n)]
 
     def train_problem(self, index: int, seed: int = 0) -> Problem:
@@ -186,31 +186,38 @@ class Countdown:
 
     def prompt(self, problem: Problem, instruction: str = "think") -> str:
         """The user's text for a problem, e.g. `think : make 24 from 4 6 7 11`."""
-        if instruction not in INSTRUCTIONS:
-            raise ValueError(
-                f"unknown instruction {instruction!r}; choose from {', '.join(INSTRUCTIONS)}"
-            )
-        return f"{instruction} : {problem}"
+        return instructed(problem, instruction)
 
-    def verify(self, problem: Problem, response: str) -> Verdict:
-        """Check a response strictly: every number exactly once, exact fractions, the target
-        reached.
+    def verify(
+        self, problem: Problem, response: str, notation: str = "strict", opened: bool = False
+    ) -> Verdict:
+        """Check a response: every number exactly once, exact fractions, the target reached.
+
+        Args:
+            notation: "strict", or "lenient" for other people's models (o1lib.tasks.notation).
+            opened: the prompt has opened the thinking already.
         """
+        check_notation(notation)
         try:
-            return self.verify_answer(problem, extract_answer(response))
+            answer = extract_answer(response, opened, notation)
         except ValueError as error:
             return Verdict(False, str(error))
+        return self.verify_answer(problem, answer, notation)
 
-    def verify_answer(self, problem: Problem, expression: str) -> Verdict:
+    def verify_answer(self, problem: Problem, expression: str, notation: str = "strict") -> Verdict:
         """Check a bare expression (without the answer tags)."""
+        check_notation(notation)
         try:
+            if notation == "lenient":
+                expression = plain_expression(expression, problem.target)
             parsed = parse_expression(expression)
             used, given = Counter(numbers_of(parsed)), Counter(problem.numbers)
             for number in sorted(used | given):
                 if used[number] != given[number]:
-                    times = f"{_shown(number)} is used {used[number]} times, it is given {given[number]} times"
-                    return Verdict(False, times.replace(" 1 times", " once"))
-            value = evaluate(parsed)
+                    counts = f"used {used[number]} times, it is given {given[number]} times"
+                    reason = f"{_shown(number)} is {counts}".replace(" 1 times", " once")
+                    return Verdict(False, reason)
+            value = exact_value(parsed)
         except ValueError as error:
             return Verdict(False, str(error))
         if value != problem.target:
@@ -318,10 +325,6 @@ def _goals(split: str, max_target: int) -> tuple[int, ...]:
 def _finite_split(
     split: str, n_numbers: int, low: int, high: int, max_target: int
 ) -> tuple[Problem, ...]:
-    if high - low >= 30:
-        raise ValueError(
-            f"{split} is too large to list with numbers {low}..{high}: use 5 or 6 numbers or a smaller range"
-        )
     integers = split != "game24"  # Game of 24 counts puzzles that need fractions as well
     return tuple(
         Problem(numbers, goal)

@@ -8,7 +8,8 @@ be the problem's own, so that nothing can grow.
     number     = "0" | a digit 1-9 followed by digits          (no sign, no leading zero, no point)
 
 The usual precedence holds; operators of one rank group to the left. Only ASCII and only spaces
-between the parts.
+between the parts. What other people's models write is rewritten for this grammar by
+`o1lib.tasks.notation`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-MAX_ANSWER_CHARS = 4096
+from o1lib.tasks.notation import MAX_ANSWER_CHARS, check_answer, check_notation
+
 _ALLOWED = re.compile(r"[0-9+\-*/() ]*\Z")
 _PART = re.compile(r"[0-9]+|[+\-*/()]")
 _RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
 _ENDING = re.compile(r"[ \n]*+\Z")
+_LENIENT_ENDING = re.compile(r"\s*+\Z")
 _NAMES = {
     "=": "an equals sign",
     ".": "a point",
@@ -30,14 +33,23 @@ _NAMES = {
 }
 
 
-def extract_answer(response: str) -> str:
+def extract_answer(response: str, opened: bool = False, notation: str = "strict") -> str:
     """The text of the one `<answer> ... </answer>` of a response.
+
+    Args:
+        opened: the prompt has opened the thinking already (the chat templates of some models end in
+            `<think>`), so the response begins inside it. A response that opens it once more is
+            read as it stands.
+        notation: with "lenient" any white space may stand around the answer and after it.
 
     Raises `ValueError` with a plain reason when there is none, several, one inside the thinking, or
     text after it.
     """
+    check_notation(notation)
     if not isinstance(response, str):
         raise ValueError(f"a response must be text, got {type(response).__name__}")
+    if opened and not response.lstrip().startswith("<think>"):
+        response = "<think>" + response
     opened, closed = response.count("<think>"), response.count("</think>")
     if opened > 1 or closed > 1:
         raise ValueError("the response thinks more than once")
@@ -58,12 +70,13 @@ def extract_answer(response: str) -> str:
     think_end = response.find("</think>")
     if opened and (response.find("<think>") > think_end or start < think_end):
         raise ValueError("the answer comes before the thinking has closed")
-    if not _ENDING.match(response, end + len("</answer>")):
+    ending = _ENDING if notation == "strict" else _LENIENT_ENDING
+    if not ending.match(response, end + len("</answer>")):
         raise ValueError("there is text after the answer")
     answer = response[start + len("<answer>") : end]
     if len(answer) > MAX_ANSWER_CHARS:
         raise ValueError(f"the answer is longer than {MAX_ANSWER_CHARS} characters")
-    return answer.strip(" ")
+    return answer.strip(" " if notation == "strict" else None)
 
 
 def parse_expression(text: str) -> list[int | str]:
@@ -71,10 +84,7 @@ def parse_expression(text: str) -> list[int | str]:
 
     Raises `ValueError` with a plain reason for anything outside the grammar.
     """
-    if not isinstance(text, str):
-        raise ValueError(f"an answer must be text, got {type(text).__name__}")
-    if len(text) > MAX_ANSWER_CHARS:
-        raise ValueError(f"the answer is longer than {MAX_ANSWER_CHARS} characters")
+    check_answer(text)
     if not _ALLOWED.match(text):
         bad = next(c for c in text if not _ALLOWED.match(c))
         raise ValueError(f"the answer contains {_NAMES.get(bad, ascii(bad))}, which is not allowed")
@@ -124,7 +134,7 @@ def numbers_of(rpn: list[int | str]) -> list[int]:
     return [part for part in rpn if isinstance(part, int)]
 
 
-def evaluate(rpn: list[int | str]) -> Fraction:
+def exact_value(rpn: list[int | str]) -> Fraction:
     """The exact value of a parsed expression. Raises `ValueError` on division by zero."""
     stack: list[Fraction] = []
     for part in rpn:

@@ -3,8 +3,8 @@ steps.
 
 States are multisets of numbers; two numbers are replaced by a result until one is left. With
 `integers=True` (the world of the traces) results are nonnegative integers, written as |a - b| and
-exact division; otherwise they are exact fractions, kept
-as reduced pairs (numerator, denominator) because Python's `Fraction` is ten times slower.
+exact division; otherwise they are exact fractions, kept as reduced pairs (numerator, denominator)
+because Python's `Fraction` is ten times slower.
 
 Everything is memoized on sorted tuples. Four numbers cost a millisecond, six numbers a few seconds.
 """
@@ -66,8 +66,15 @@ def reachable_fractions(numbers: tuple[int, ...]) -> frozenset[tuple[int, int]]:
     for left, right in splits(numbers):
         for p, q in reachable_fractions(left):
             for r, s in reachable_fractions(right):
-                for num, den in ((p * s + r * q, q * s), (p * s - r * q, q * s), (r * q - p * s, q * s),
-                                 (p * r, q * s), (p * s, q * r), (r * q, s * p)):  # fmt: skip
+                results = (
+                    (p * s + r * q, q * s),
+                    (p * s - r * q, q * s),
+                    (r * q - p * s, q * s),
+                    (p * r, q * s),
+                    (p * s, q * r),
+                    (r * q, s * p),
+                )
+                for num, den in results:
                     if den:
                         g = gcd(num, den) if den > 0 else -gcd(num, den)
                         values.add((num // g, den // g))
@@ -115,7 +122,7 @@ def solvable(numbers: tuple[int, ...], target: int, integers: bool = True) -> bo
 
 
 def steps(numbers: tuple[int, ...]) -> Iterator[tuple[tuple[int, str, int, int], tuple[int, ...]]]:
-    """Every distinct integer step from a sorted multiset, with the sorted multiset that it leaves."""
+    """Every distinct integer step from a sorted multiset, with the multiset that it leaves."""
     seen = set()
     for i, j in combinations(range(len(numbers)), 2):
         if (numbers[i], numbers[j]) in seen:

@@ -1,7 +1,8 @@
 """A step task as text: the search space of one problem.
 
-What searches walk through, what process rewards judge, and what is enumerated for exact values. A *node* is what has been
-written so far; where the task can read it, it also knows the state that the text has led to.
+What searches walk through, what process rewards judge, and what is enumerated for exact values. A
+*node* is what has been written so far; where the task can read it, it also knows the state that the
+text has led to.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class Node:
         state: the task's state after it; None where the text is none of the task's canonical steps.
         depth: how often it was extended.
         finished: nothing will follow; the response is whole.
-        token_ids: the tokens of `prefix` where a policy sampled them, so that they need not be guessed from the text.
+        token_ids: the tokens of `prefix` where a policy sampled them, so that they need not be
+            guessed from the text.
     """
 
     prefix: str = ""
@@ -34,7 +36,8 @@ class Space:
     """The search space of one problem: a task and the texts by which a policy sees it.
 
     Args:
-        instruction: what the policy is asked (`solve` for searches over a `StepTask`'s steps, any for whole responses).
+        instruction: what the policy is asked (`solve` for searches over a `StepTask`'s steps, any
+            for whole responses).
     """
 
     task: Any
@@ -51,19 +54,22 @@ class Space:
         return self.task.prompt(self.problem, self.instruction)
 
     def steps(self, node: Node) -> list:
-        """The legal steps; none where the node is complete, or its text has left the task's steps."""
+        """The legal steps; none where the node is complete or its text left the task's steps."""
         if node.state is None or node.finished or self.task.is_solved(node.state):
             return []
         return self.task.legal_steps(node.state)
 
     def complete(self, node: Node) -> bool:
         """Whether no step is left to take."""
-        return node.finished or not self.steps(node)
+        return node.finished or (node.state is not None and not self.steps(node))
 
     def continuation(self, node: Node, step) -> str:
-        """What the policy would write to take a step: the step's one canonical text, and what ends or parts it."""
+        """What the policy would write to take a step: its one canonical text, and what ends or
+        parts it.
+        """
         after = Node(state=self.task.apply(node.state, step))
-        return f"{'' if node.prefix else '<think> '}{step.text} {'</think>' if self.complete(after) else ';'}"
+        opening, closing = "" if node.prefix else "<think> ", self.complete(after)
+        return f"{opening}{step.text} {'</think>' if closing else ';'}"
 
     def child(self, node: Node, step) -> Node:
         """The node after a legal step."""
@@ -73,7 +79,9 @@ class Space:
     def extend(
         self, node: Node, text: str, token_ids: tuple[int, ...] = (), finished: bool = False
     ) -> Node:
-        """The node after more text of any kind (`token_ids`: those of `text`); its state follows where the whole is canonical."""
+        """The node after more text of any kind (`token_ids`: those of `text`); its state follows
+        where the whole is canonical.
+        """
         before = node.token_ids if node.prefix else ()
         ids = None if before is None or not token_ids else (*before, *token_ids)
         whole = _joined(node.prefix, text)
@@ -90,8 +98,10 @@ class Space:
         return tuple(steps)
 
     def response(self, node: Node) -> str:
-        """The whole response of a complete node: what is written, or its steps and the answer that they spell out."""
-        if node.finished:
+        """The response of a node: what is written, and after the last of canonical steps the answer
+        that they spell out.
+        """
+        if node.finished or node.state is None or not self.complete(node):
             return node.prefix
         answer = self.task.answer(self.problem, self.taken(node))
         return _joined(node.prefix, f"<answer> {answer} </answer>")

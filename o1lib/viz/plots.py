@@ -1,61 +1,146 @@
-"""One plotting style, and the few pictures that several notebooks share."""
+"""One plotting style, and the few pictures that several notebooks share.
+
+Figures have no ground of their own and gray axes, so that they are read in a light and in a dark
+theme, and every figure carries a sentence for those who cannot see it.
+"""
 
 from __future__ import annotations
 
+import io
+from base64 import b64encode
 from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from o1lib.lab.statistics import interval
+from o1lib.viz.palette import COLORS, GRAY
 
-COLORS = ["#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c"]
 STYLE = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": GRAY,
+    "axes.edgecolor": GRAY,
+    "axes.labelcolor": GRAY,
+    "xtick.color": GRAY,
+    "ytick.color": GRAY,
+    "grid.color": GRAY,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.25,
-    "axes.prop_cycle": plt.cycler(color=COLORS),
+    "axes.prop_cycle": plt.cycler(color=COLORS[:6]),
     "axes.titlesize": 11,
     "legend.frameon": False,
     "font.size": 10,
 }
 
 
+class Picture:
+    """A figure as an image with its alternative text, which is also what a terminal shows."""
+
+    def __init__(self, figure, alt: str = ""):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", transparent=True)
+        self.png, self.alt = buffer.getvalue(), alt or described(figure)
+
+    def __repr__(self) -> str:
+        return f"Figure: {self.alt}"
+
+    def _repr_png_(self) -> tuple[str, dict]:
+        return b64encode(self.png).decode("ascii"), {"alt": self.alt}
+
+
+def described(figure) -> str:
+    """A figure's titles and axis labels in one sentence: the alternative text of one without."""
+    parts = [figure.get_suptitle()]
+    for axis in figure.axes:
+        title = axis.get_title() or axis.get_title("left")
+        labels = " against ".join(filter(None, (axis.get_ylabel(), axis.get_xlabel())))
+        parts.append(f"{title} ({labels})" if title and labels else title or labels)
+    return "; ".join(" ".join(part.split()) for part in parts if part) or "a figure without a title"
+
+
 @contextmanager
-def figure(width: float = 7.0, height: float = 3.4, columns: int = 1, title: str = ""):
+def figure(
+    width: float = 7.0, height: float = 3.4, columns: int = 1, title: str = "", alt: str = ""
+):
     """A figure in the course's style: `with figure(columns=2) as (left, right): ...`; shown when
     the block ends.
+
+    Args:
+        width, height: in inches.
+        title: of the whole figure; it states what was found.
+        alt: what the figure shows, in a sentence; by default its titles and axis labels.
     """
+    from IPython.display import display
+
     with plt.rc_context(STYLE):
         fig, axes = plt.subplots(1, columns, figsize=(width, height))
-        if title:
-            fig.suptitle(title)
-        yield axes
-        plt.show()
-        plt.close(fig)
+        try:
+            if title:
+                fig.suptitle(title)
+            yield axes
+            display(Picture(fig, alt))
+        finally:
+            plt.close(fig)
 
 
 def smooth(values, window: int = 25) -> np.ndarray:
-    """A trailing mean; the first values average over what there is."""
+    """A centered mean over at most `window` values; it shrinks towards both ends, so that it never
+    lags.
+    """
     values = np.asarray(values, float)
     sums = np.cumsum(np.insert(values, 0, 0.0))
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - window)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    at = np.arange(len(values))
+    half = np.minimum(np.minimum(at, len(values) - 1 - at), window // 2)
+    return (sums[at + half + 1] - sums[at - half]) / (2 * half + 1)
 
 
 def rate_bars(axis, labels, correct, n, **options) -> None:
-    """Success rates as bars with their 95% intervals; `correct` and `n` per bar."""
+    """Success rates as bars with their 95% intervals; `correct` and `n` per bar, `n` below each."""
     rates = np.array(correct) / np.array(n)
     bounds = np.array([interval(c, m) for c, m in zip(correct, n, strict=True)])
     errors = np.abs(bounds.T - rates)
-    bars = axis.bar(labels, rates, yerr=errors, capsize=3, **options)
+    places = np.arange(len(rates))
+    bars = axis.bar(places, rates, yerr=errors, capsize=3, ecolor=GRAY, **options)
     axis.bar_label(bars, [f"{r:.0%}" for r in rates], padding=3)
+    axis.set_xticks(places, [f"{label}\nn = {m:g}" for label, m in zip(labels, n, strict=True)])
     axis.set_ylim(0, 1.12)
     axis.set_ylabel("success rate (95% interval)")
+    axis.grid(False, axis="x")
+
+
+def failure_curves(axis, curves: dict, ks, n: int | None = None) -> None:
+    """Failure rates 1 - pass@k on logarithmic axes: differences near 100% become visible.
+
+    Args:
+        curves: name -> pass@k for each of `ks`.
+        n: puzzles behind every point, for 95% bands. A point where none failed is drawn as a
+            triangle at half a puzzle.
+    """
+    ks = np.asarray(ks)
+    floor = 0.5 / n if n else 1e-3
+    for name, curve in curves.items():
+        failed = 1 - np.asarray(curve, float)
+        none = failed < floor
+        drawn = np.maximum(failed, floor)
+        [line] = axis.plot(ks, drawn, label=name)
+        axis.plot(ks[~none], drawn[~none], "o", color=line.get_color())
+        axis.plot(ks[none], drawn[none], "v", color=line.get_color(), fillstyle="none")
+        if n:
+            bounds = np.array([interval(f * n, n) for f in failed])
+            low, high = np.maximum(bounds, floor).T
+            axis.fill_between(ks, low, high, color=line.get_color(), alpha=0.15, lw=0)
+    axis.set(xscale="log", yscale="log", xlabel="k, sampled responses")
+    axis.set_ylabel("share of puzzles without a right one")
+    axis.set_xticks(ks, [f"{k:g}" for k in ks])
+    axis.xaxis.minorticks_off()
+    axis.legend()
 
 
 def loss_curves(
@@ -73,7 +158,9 @@ def loss_curves(
 
 
 def live_plot(name: str, label: str):
-    """A callback for `learn(on_row=...)` that redraws a column of the log while a run goes on."""
+    """A callback for `learn(on_row=...)` that redraws a column of the log while a run goes on: a
+    dot a step, and their centered mean.
+    """
     from IPython.display import display
 
     handle = None
@@ -83,14 +170,18 @@ def live_plot(name: str, label: str):
         points = [(r["step"], r[name]) for r in log.rows if isinstance(r.get(name), (int, float))]
         if not points:
             return
+        steps, values = zip(*points, strict=True)
         with plt.rc_context(STYLE):
             fig, axis = plt.subplots(figsize=(6, 2.6))
-            steps, values = zip(*points, strict=True)
-            axis.plot(steps, values, ".", alpha=0.4)
-            axis.plot(steps, smooth(values, 8))
+            axis.plot(steps, values, ".", alpha=0.5)
+            axis.plot(steps, smooth(values, 9), color=COLORS[0])
             axis.set(xlabel="step", ylabel=label)
+            trend = (
+                f"{label}: from {values[0]:.3g} at the first step to {values[-1]:.3g} at the last"
+            )
             handle = handle or display(display_id=True)
-            handle.update(fig)
+            if handle is not None:  # there is none outside a notebook
+                handle.update(Picture(fig, trend))
             plt.close(fig)
 
     return redraw

@@ -1,5 +1,5 @@
-"""A chain of thought, made readable: one thought a line, colored by behavior, with the dense words
-spelled out.
+"""A chain of thought, made readable: one thought a line, with the behavior it shows in words and in
+color, and its dense words spelled out.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import re
 from IPython.display import HTML
 
 from o1lib.policy.behaviors import BEHAVIOR_OF
-from o1lib.viz.plots import COLORS
+from o1lib.viz.palette import BEHAVIOR_COLORS, GRAY
 
 # What the dense words mean, in fuller English.
 ENGLISH = [
     (r"<think> use ([0-9 ]+) for ([0-9]+)", r"I have \1 and must make \2."),
     (r"try ([0-9]+) ([0-9]+) get ([0-9 ]+) rest ([0-9]+) ([0-9]+) for ([0-9]+)",
      r"Try \1 with \2: that gives \3; \4 and \5 are left, and the goal is still \6."),
-    (r"try ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) rest ([0-9 ]+) for ([0-9]+)", r"Try \1 = \2; then \3 are left for \4."),
+    (r"try ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) rest ([0-9 ]+) for ([0-9]+)",
+     r"Try \1 = \2; then \3 are left for \4."),
     (r"keep ([0-9]+) want ([0-9 ]+) :", r"Keep \1 for last: the others must make one of \2."),
     (r"join ([0-9]+) ([0-9]+) get ([0-9 ]+) :", r"Or join it with \1 and \2, which give \3:"),
     (r"then ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) get ([0-9]+) ([0-9]+) : ([0-9 ]*) ?for ([0-9]+)",
@@ -35,6 +36,16 @@ ENGLISH = [
 _OPENERS = (
     r"(?<!\S)(?=(?:try|keep|join|then|dead|so|<answer>|[0-9]+ [0-9]+ get|[0-9]+ want)(?: |$))"
 )
+# A thought often shows several behaviors; it is named after the first of these.
+_SPECIFIC = (
+    "self-correction",
+    "self-evaluation",
+    "task decomposition",
+    "alternative proposal",
+    "problem analysis",
+    "task completion",
+)
+_MARKS = {"yes": "✓", "no": "✗", "dead": "✗", "wait": "↻"}
 
 
 def lines(text: str) -> list[str]:
@@ -61,55 +72,91 @@ def in_english(text: str) -> str:
     return text
 
 
+def behavior_of(line: str) -> str:
+    """The behavior that a thought shows most specifically, or an empty text."""
+    shown = {BEHAVIOR_OF.get(word) for word in line.split()}
+    return next((name for name in _SPECIFIC if name in shown), "")
+
+
 def color_of(line: str) -> str:
-    """The color of the behavior that a thought shows most specifically."""
-    names = list(dict.fromkeys(BEHAVIOR_OF.values()))
-    words = line.split()
-    for name in (
-        "self-correction",
-        "self-evaluation",
-        "task decomposition",
-        "alternative proposal",
-        "problem analysis",
-        "task completion",
-    ):
-        if any(BEHAVIOR_OF.get(word) == name for word in words):
-            return COLORS[names.index(name)]
-    return "#555555"
+    """The color of the behavior that a thought shows most specifically; gray for none."""
+    return BEHAVIOR_COLORS.get(behavior_of(line), GRAY)
+
+
+def mark_of(line: str) -> str:
+    """A check for a thought that says yes, a cross for no, a turn for wait: its last verdict."""
+    return next((_MARKS[word] for word in reversed(line.split()) if word in _MARKS), "")
+
+
+def plain_english(line: str) -> str:
+    """One thought in fuller English without the tags."""
+    return re.sub(r"</?(think|answer)>", "", in_english(line)).strip()
+
+
+def _depth(line: str) -> int:
+    """How far a thought is indented."""
+    if re.match(r"try|dead|so|<", line):
+        return 0
+    return 1 if re.match(r"keep|join|then", line) else 2
+
+
+class Chain(HTML):
+    """A chain as a table; where no HTML is shown it is the same in plain text."""
+
+    def __init__(self, page: str, text: str):
+        super().__init__(page)
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def show_chain(
     prompt: str, response: str, verdict=None, english: bool = True, most: int = 60
-) -> HTML:
-    """A chain as colored lines, its dense words beside the English."""
-    rows = []
-    all_lines = lines(response)
-    for line in all_lines[:most]:
-        dense = html.escape(line)
-        plain = html.escape(re.sub(r"</?(think|answer)>", "", in_english(line))) if english else ""
-        indent = (
-            0
-            if re.match(r"try|dead|so|<", line)
-            else 1.5
-            if re.match(r"keep|join|then", line)
-            else 3
-        )
-        rows.append(
-            f'<tr><td style="text-align:left;border-left:4px solid {color_of(line)};padding:1px 8px 1px {8 + 12 * indent}px;'
-            f'font-family:monospace">{dense}</td><td style="text-align:left;padding:1px 12px">{plain}</td></tr>'
-        )
-    if len(all_lines) > most:
-        rows.append(f"<tr><td>... {len(all_lines) - most} more lines</td><td></td></tr>")
-    mark = (
-        ""
-        if verdict is None
-        else f" &rarr; <b>{'right' if verdict.correct else 'wrong'}</b>: {html.escape(verdict.reason)}"
+) -> Chain:
+    """A chain as a table: the behavior of each thought, its dense words, and the English.
+
+    Says all in words and signs, so that nothing is lost where a page drops styles or colors.
+    Thoughts beyond the first `most` are folded.
+    """
+    thoughts = lines(response)
+    rows = [_row(line, english) for line in thoughts]
+    head = "".join(
+        f'<th style="text-align:left">{name}</th>'
+        for name in ("behavior", "thought", *(("in English",) if english else ()))
     )
-    return HTML(f"<p><b>{html.escape(prompt)}</b>{mark}</p><table>{''.join(rows)}</table>")
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows[:most])}</tbody></table>"
+    if len(rows) > most:
+        table += (
+            f"<details><summary>{len(rows) - most} more thoughts</summary><table>"
+            f"<tbody>{''.join(rows[most:])}</tbody></table></details>"
+        )
+    mark, plain = "", ""
+    if verdict is not None:
+        plain = f" -> {'✓ right' if verdict.correct else '✗ wrong'}: {verdict.reason}"
+        word = "✓ right" if verdict.correct else "✗ wrong"
+        mark = f" &rarr; <b>{word}</b>: {html.escape(verdict.reason)}"
+    page = f"<p><b>{html.escape(prompt)}</b>{mark}</p>{table}"
+    shown = thoughts if len(thoughts) <= most else [*thoughts[:most], "..."]
+    rest = "\n".join(f"{behavior_of(x):22s}{'  ' * _depth(x)}{x}" for x in shown)
+    return Chain(page, f"{prompt}{plain}\n{rest}")
+
+
+def _row(line: str, english: bool) -> str:
+    name, color = behavior_of(line), color_of(line)
+    dense = "&nbsp;" * (4 * _depth(line)) + f"<code>{html.escape(line)}</code>"
+    cell = 'style="text-align:left;vertical-align:top'
+    row = f'<td {cell};border-left:5px solid {color};white-space:nowrap">{name}</td>'
+    row += f'<td {cell}">{dense}{f" <b>{mark_of(line)}</b>" if mark_of(line) else ""}</td>'
+    if english:
+        row += f'<td {cell}">{html.escape(plain_english(line))}</td>'
+    return f"<tr>{row}</tr>"
 
 
 def draw_chain(axis, prompt: str, response: str, most: int = 24) -> None:
-    """The same in a figure: one dense thought a line, in the color of its behavior, with a legend."""
+    """The same in a figure: one dense thought a line with its mark, beside it the color of its
+    behavior, and a legend.
+    """
     all_lines = lines(response)
     shown = (
         all_lines if len(all_lines) <= most else [*all_lines[: most - 6], "...", *all_lines[-5:]]
@@ -119,12 +166,13 @@ def draw_chain(axis, prompt: str, response: str, most: int = 24) -> None:
     for i, line in enumerate(shown):
         color = color_of(line)
         y = 1 - (i + 0.5) / (len(shown) + 1)
-        axis.text(0.02, y, line[:72], color=color, family="monospace", fontsize=7.5, va="center")
-        axis.plot([0, 0], [y - 0.018, y + 0.018], color=color, lw=3, solid_capstyle="butt")
+        text = f"{line[:70]} {mark_of(line)}"
+        axis.text(0.02, y, text, family="monospace", fontsize=7.5, va="center")
+        axis.plot([0, 0], [y - 0.018, y + 0.018], color=color, lw=5, solid_capstyle="butt")
     axis.set(xlim=(-0.02, 1), ylim=(0, 1))
-    names = list(dict.fromkeys(BEHAVIOR_OF.values()))
-    present = {color_of(line) for line in shown}
-    for i, name in enumerate(n for n in names if COLORS[names.index(n)] in present):
-        axis.text(
-            1.0, 0.97 - 0.055 * i, name, color=COLORS[names.index(name)], fontsize=8, ha="right"
-        )
+    present = {behavior_of(line) for line in shown}
+    for i, name in enumerate(name for name in BEHAVIOR_COLORS if name in present):
+        y = 0.97 - 0.055 * i
+        axis.text(0.98, y, name, fontsize=8, ha="right", va="center")
+        color = BEHAVIOR_COLORS[name]
+        axis.plot([1, 1], [y - 0.02, y + 0.02], color=color, lw=5, solid_capstyle="butt")

@@ -1,9 +1,13 @@
-"""The tree of a small puzzle, with the truth about every state."""
+"""Trees: the whole tree of a small puzzle with the truth about every state, and the tree that a
+search grew.
+"""
 
 from __future__ import annotations
 
+import re
+
 from o1lib.tasks.countdown import Countdown, Problem
-from o1lib.viz.plots import COLORS
+from o1lib.viz.palette import GRAY, GREEN
 
 
 def layers(task: Countdown, problem: Problem):
@@ -20,79 +24,115 @@ def layers(task: Countdown, problem: Problem):
     return nodes
 
 
+def spelled(step: str) -> str:
+    """A step's text with the signs of school, without what is left: `7 * 3 = 21 left 5 21` becomes
+    7 × 3 = 21.
+    """
+    step = re.sub(r"</?(?:think|answer)>", "", step.split(" left ")[0])
+    step = step.replace("*", "×").replace("-", "−").strip()
+    return step if len(step) <= 26 else step[:25] + "…"
+
+
+def _heights(children: dict[int, list[int]]) -> dict[int, float]:
+    """The height of every node: leaves one below the other, the others in the middle of their
+    children.
+    """
+    heights: dict[int, float] = {}
+    leaves = 0
+
+    def place(i: int) -> float:
+        nonlocal leaves
+        if not children.get(i):
+            heights[i] = -float(leaves)
+            leaves += 1
+        else:
+            heights[i] = sum(place(child) for child in children[i]) / len(children[i])
+        return heights[i]
+
+    place(0)
+    return heights
+
+
+def _edge(
+    axis, depth: int, start: float, end: float, label: str, color, weight: float, gap: float
+) -> None:
+    """An edge from depth - 1 + gap to depth, which ends flat, a label above its flat part."""
+    spots = [depth - 1 + gap, depth - 0.62, depth - 0.04]
+    axis.plot(spots, [start, end, end], color=color, lw=weight)
+    axis.text(depth - 0.33, end + 0.06, label, fontsize=6, ha="center", va="bottom", color=color)
+
+
 def draw_tree(axis, task: Countdown, problem: Problem) -> tuple[int, int]:
-    """Draw a 3-number tree left to right: green states can still win, gray ones cannot. Returns
-    (states, alive states).
+    """Draw a 3-number tree left to right, a step on every edge: from green states (in bold) the
+    goal can still be reached, from gray ones it cannot. Returns (states, alive states).
     """
     nodes = layers(task, problem)
     children: dict[int, list[int]] = {}
     for i, (_, _, _, parent, _) in enumerate(nodes):
         if parent is not None:
             children.setdefault(parent, []).append(i)
-    height: dict[int, float] = {}
-    leaf = 0
-
-    def place(i: int) -> float:
-        nonlocal leaf
-        if i not in children:
-            height[i] = -leaf
-            leaf += 1
-        else:
-            height[i] = sum(place(child) for child in children[i]) / len(children[i])
-        return height[i]
-
-    place(0)
-    for i, (depth, state, alive, parent, _) in enumerate(nodes):
-        color = COLORS[2] if alive else "#bbbbbb"
+    heights = _heights(children)
+    for i, (depth, state, alive, parent, step) in enumerate(nodes):
+        color = GREEN if alive else GRAY
         if parent is not None:
-            axis.plot(
-                [depth - 1 + 0.16, depth - 0.02],
-                [height[parent], height[i]],
-                color=color,
-                lw=1.6 if alive else 0.7,
-                zorder=1,
-            )
-        label = " ".join(map(str, state.numbers))
-        weight = "bold" if alive else "normal"
+            weight = 1.6 if alive else 0.6
+            _edge(axis, depth, heights[parent], heights[i], spelled(step), color, weight, 0.2)
         axis.text(
             depth,
-            height[i],
-            label,
-            color="#1b5e20" if alive else "#999999",
+            heights[i],
+            " ".join(map(str, state.numbers)) + (" ✓" if task.is_solved(state) else ""),
+            color=color,
             fontsize=7 if depth else 10,
             va="center",
-            weight=weight,
+            weight="bold" if alive else "normal",
         )
-    axis.set_xlim(-0.1, 2.3)
+    axis.set(xlim=(-0.1, max(node[0] for node in nodes) + 0.3))
     axis.axis("off")
     return len(nodes), sum(alive for _, _, alive, _, _ in nodes)
 
 
-def draw_search(axis, task: Countdown, root, most: int = 14) -> None:
-    """A search tree (`o1lib.search.trees.TreeNode`), top down: a dot per visited state, its size the visits, green where the
-    oracle says that it can still win.
+def _step_text(node, parent) -> str:
+    """The step to a search node: its label, or what its text adds to its parent's."""
+    return spelled(
+        getattr(node, "label", "") or node.node.prefix[len(parent.node.prefix) :].strip()
+    )
+
+
+def draw_search(axis, task: Countdown, root, most: int = 16) -> None:
+    """A search tree (`o1lib.search.trees.TreeNode`), left to right: on every edge the step and its
+    prior P, at every node its visits N and mean value Q.
+
+    Dots grow with the visits and are green where the oracle says that the state can still win. Only
+    the `most` nodes with the most visits are drawn; `+3` counts visited children that are not.
     """
-    width = 0
-
-    def place(node, depth: int) -> float:
-        nonlocal width
-        below = sorted((c for c in node.children or () if c.visits), key=lambda c: -c.visits)[:most]
-        if below:
-            spots = [place(child, depth + 1) for child in below]
-            x = sum(spots) / len(spots)
-        else:
-            x, spots = float(width), []
-            width += 1
-        for child, spot in zip(below, spots, strict=True):
-            axis.plot([x, spot], [-depth, -depth - 1], color="#bbbbbb", lw=0.8, zorder=1)
-            if depth == 0:
-                axis.text(
-                    spot, -1.12, f"{child.visits}", fontsize=7, ha="center", va="top", zorder=3
-                )
-        alive = task.solvable(node.node.state)
-        size = 14 + 220 * node.visits / root.visits
-        axis.scatter([x], [-depth], s=size, color=COLORS[2] if alive else "#999999", zorder=2)
-        return x
-
-    place(root, 0)
+    nodes = sorted((n for n in root.walk() if n.visits), key=lambda n: -n.visits)[:most]
+    shown = {id(node) for node in nodes} | {id(root)}
+    drawn, children, parents = [root], {}, {}
+    for i, node in enumerate(drawn):  # grows; a child has no more visits than its parent: a tree
+        for child in sorted(node.children or (), key=lambda c: -c.visits):
+            if id(child) in shown:
+                children.setdefault(i, []).append(len(drawn))
+                parents[len(drawn)] = i
+                drawn.append(child)
+    heights, depths = _heights(children), {0: 0}
+    for i, node in enumerate(drawn):
+        alive = node.node.state is not None and task.solvable(node.node.state)
+        color = GREEN if alive else GRAY
+        if i:
+            parent = parents[i]
+            depths[i] = depths[parent] + 1
+            label = f"{_step_text(node, drawn[parent])}   P {node.prior:.2f}"
+            start, weight = heights[parent], 1.6 if alive else 0.7
+            _edge(axis, depths[i], start, heights[i], label, color, weight, 0.03)
+        hidden = sum(bool(c.visits) for c in node.children or ()) - len(children.get(i, ()))
+        note = f"N {node.visits}  Q {node.mean:.2f}" + (f"  +{hidden}" if hidden else "")
+        axis.scatter(depths[i], heights[i], s=10 + 90 * node.visits / root.visits, color=color)
+        if i:
+            axis.text(
+                depths[i], heights[i] - 0.2, note, fontsize=6, ha="center", va="top", color=color
+            )
+        else:  # all edges leave from here: its note stands above them
+            axis.text(-0.08, 0.6, f"root: {note}", fontsize=6, va="bottom", color=color)
+    axis.set(xlim=(-0.1, max(depths.values()) + 0.3))
+    axis.margins(y=0.08)
     axis.axis("off")

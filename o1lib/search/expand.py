@@ -1,0 +1,110 @@
+"""Expansion: what may come next. Called with `(space, nodes)`, an expansion yields requests and
+returns, for each node, its children as tree nodes with priors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from o1lib.search.nodes import TreeNode
+from o1lib.search.parts import part
+from o1lib.search.requests import Logprobs, Sample
+from o1lib.tasks.space import Space
+
+STEP_ENDS = (";", "</think>")  # what a step of `solve` ends with
+
+
+def _asked_for_steps(space: Space) -> None:
+    if space.instruction != "solve":
+        raise ValueError(
+            f"a search over the task's own steps asks for 'solve', not for {space.instruction!r}"
+        )
+
+
+@part
+def legal_steps(space: Space, nodes: Sequence[TreeNode], most: int | None = None):
+    """Every legal step, with the policy's probability of its text as prior.
+
+    Args:
+        most: only so many of a node's steps, the policy's likeliest.
+    """
+    _asked_for_steps(space)
+    steps = [space.steps(here.node) for here in nodes]
+    asked = [
+        Logprobs(
+            space.prompt,
+            here.node.prefix,
+            tuple(space.continuation(here.node, step) for step in some),
+        )
+        for here, some in zip(nodes, steps, strict=True)
+    ]
+    replies = (yield asked) if asked else []
+    found = []
+    for here, some, logprobs in zip(nodes, steps, replies, strict=True):
+        children = [
+            TreeNode(space.child(here.node, step), math.exp(lp), here, step.text)
+            for step, lp in zip(some, logprobs, strict=True)
+        ]
+        if most is not None:
+            children = sorted(children, key=lambda child: -child.prior)[:most]
+        found.append(children)
+    return found
+
+
+@part
+def any_step(space: Space, nodes: Sequence[TreeNode]):
+    """Every legal step, none preferred to another: the policy is not asked, so it costs nothing."""
+    _asked_for_steps(space)
+    return [
+        [TreeNode(space.child(here.node, step), 1 / len(some), here, step.text) for step in some]
+        for here in nodes
+        for some in [space.steps(here.node)]
+    ]
+    yield  # a generator that asks for nothing
+
+
+@part
+def sampled_steps(
+    space: Space,
+    nodes: Sequence[TreeNode],
+    n: int = 4,
+    stop: tuple[str, ...] = STEP_ENDS,
+    temperature: float = 1.0,
+    max_new_tokens: int = 64,
+):
+    """`n` steps that the policy writes itself, each up to a stop word; equal ones are one child,
+    its prior their share.
+
+    With `max_new_tokens=1` a step is a token, without stop words it is a whole solution. What it
+    costs are generated tokens.
+    """
+    asked = [
+        Sample(
+            space.prompt,
+            here.node.prefix if here.node.token_ids is None else here.node.token_ids,
+            n,
+            temperature,
+            max_new_tokens,
+            stop,
+        )
+        for here in nodes
+    ]
+    replies = (yield asked) if asked else []
+    found = []
+    for here, responses in zip(nodes, replies, strict=True):
+        children: dict[str, TreeNode] = {}
+        for response in responses:
+            ids = tuple(response.token_ids)
+            text = response.text[len(here.node.prefix) :].strip()
+            ended = response.finished and not text.endswith(stop or ("\0",))
+            if text not in children:
+                node = space.extend(here.node, text, ids, ended)
+                children[text] = TreeNode(node, 0.0, here, text, _mean(response.logprobs))
+            children[text].prior += 1 / len(responses)
+        found.append(list(children.values()))
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(1, len(values))
