@@ -282,6 +282,15 @@ class TestCheckpoints:
         with pytest.raises(ValueError, match="lacks"):
             checkpoints.load(tmp_path / "part")
 
+    def test_what_was_trained_here_is_found_first(self, tmp_path, monkeypatch):
+        """FINDINGS 1.20: under the outputs, where `o1lib train` puts it, before the shipped one."""
+        monkeypatch.setenv("O1LIB_OUTPUTS", str(tmp_path))
+        assert "data" in str(checkpoints.find("nano-base"))
+        mine = tmp_path / "laptop" / "checkpoints" / "nano-base"
+        monkeypatch.setenv("SCALE", "laptop")
+        checkpoints.save(build_model("nano"), mine, {})
+        assert checkpoints.find("nano-base") == mine
+
     def test_pickles_are_not_read(self, tmp_path):
         folder = checkpoints.save(build_model("nano"), tmp_path / "old", {})
         (folder / "model.safetensors").unlink()

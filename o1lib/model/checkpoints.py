@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from o1lib.lab import machine
-from o1lib.lab.paths import data_dir, file_hash
+from o1lib.lab.paths import data_dir, file_hash, outputs_dir
 from o1lib.model.network import SIZES
 from o1lib.model.tokenizer import build_tokenizer
 
@@ -27,7 +27,9 @@ def find(name: str | Path) -> Path:
 
     Raises `ValueError`, with what there is, when it is missing or incomplete.
     """
-    candidates = [Path(name), data_dir() / "checkpoints" / str(name)]
+    candidates = [Path(name)] + [
+        place / "checkpoints" / str(name) for place in (outputs_dir(), data_dir())
+    ]
     for folder in candidates:
         if (
             folder.is_dir()

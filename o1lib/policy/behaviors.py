@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from o1lib.policy.traces import values
+from o1lib.policy.traces import results_of
 from o1lib.tasks.expression import exact_value
 
 # Behavior -> the words that open it. The order is that of the paper's Table 1.
@@ -80,7 +80,7 @@ def check_chain(text: str) -> ChainCheck:
 
     def judge_list(kind: str, x: str, y: str, shown: str, cut: bool) -> None:
         if len(x) + len(y) <= _DIGITS:
-            truth, written = values(int(x), int(y)), [int(v) for v in shown.split()]
+            truth, written = results_of(int(x), int(y)), [int(v) for v in shown.split()]
             right = written == truth or (cut and written == truth[: len(written)])
             found.update({kind: 1, f"right_{kind}": right})
 

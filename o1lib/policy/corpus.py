@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from functools import partial
 
 from transformers import PreTrainedTokenizerFast
 
-from o1lib.policy import traces
+from o1lib.policy import replies, traces
 from o1lib.policy.documents import Document, Part
 from o1lib.policy.drills import (
     TRAINED,
@@ -37,7 +38,7 @@ from o1lib.policy.traces import Style
 from o1lib.tasks import oracle
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.base import refuse_held_out
-from o1lib.tasks.countdown import Countdown, Problem
+from o1lib.tasks.countdown import Countdown, Problem, Step
 
 _GOAL = re.compile(r"\b(?:make|for) ([0-9]+)\b")
 
@@ -147,14 +148,14 @@ def think_part(n_numbers: int, style: Style = Style(), high: int = 13) -> Part:
 
 def solve_part(n_numbers: int) -> Part:
     """Straight chains (instruction `solve`)."""
-    return partial(_reply, "solve", n_numbers=n_numbers, write=traces.solve)
+    return partial(_reply, "solve", n_numbers=n_numbers, write=replies.solve)
 
 
 def answer_part(n_numbers: int) -> Part:
     """An answer without thinking (instruction `answer`)."""
 
     def write(problem, rng):
-        steps = traces.random_solution(problem, rng)
+        steps = replies.random_solution(problem, rng)
         return steps and [(f"<answer> {Countdown().answer(problem, steps)} </answer>", True)]
 
     return partial(_reply, "answer", n_numbers=n_numbers, write=write)
@@ -169,32 +170,74 @@ def judge_part(rng: random.Random, style: Style = Style()) -> Document:
             rng.choice(TRAINED),
         )
         if oracle.solvable(state.numbers, state.target) == want_alive:
-            return Document(f"judge : {state}", traces.judge(state, rng, style))
+            return Document(f"judge : {state}", replies.judge(state, rng, style))
 
 
 def propose_part(rng: random.Random) -> Document:
     """Several next steps (instruction `propose`)."""
     problem = _problem(rng, rng.choice((3, 4)))
-    return Document(f"propose : {problem}", traces.propose(problem, rng))
+    return Document(f"propose : {problem}", replies.propose(problem, rng))
 
 
-def revise_part(n_numbers: int, style: Style = Style()) -> Part:
-    """A wrong attempt with its value as feedback, then a better chain (instruction `revise`)."""
+def revise_afresh_part(n_numbers: int, style: Style = Style()) -> Part:
+    """A wrong attempt, drawn at random, with its value as feedback, then a fresh chain that does
+    not look at it (instruction `revise`): what the shipped checkpoints were trained on.
+    """
 
     def write(rng: random.Random) -> Document:
         while True:
-            problem = _problem(rng, n_numbers)
-            state, steps = problem, []
-            while len(state.numbers) > 1:
-                steps.append(rng.choice(Countdown().legal_steps(state)))
-                state = Problem(steps[-1].rest, state.target)
+            problem, steps = _random_attempt(rng, n_numbers)
             pieces = traces.think(problem, rng, style)
-            if state.numbers[0] != problem.target and pieces is not None:
-                attempt = Countdown().answer(problem, tuple(steps))
-                prompt = f"revise : {problem} ; attempt {attempt} gives {state.numbers[0]}"
-                return Document(prompt, pieces)
+            if steps[-1].result != problem.target and pieces is not None:
+                return Document(_revise_prompt(problem, steps), pieces)
 
     return write
+
+
+def revise_part(
+    n_numbers: int, style: Style = Style(), attempts: Sequence[tuple[Problem, str]] = ()
+) -> Part:
+    """A wrong attempt with its value as feedback, then what is right in it kept and the rest redone
+    (instruction `revise`; `o1lib.policy.replies.revise`).
+
+    Args:
+        attempts: problems with answers that a policy gave (expressions), of which the wrong ones
+            that can be read as steps are drawn; by default random steps are.
+
+    Raises `ValueError` when there are attempts and none can be used.
+    """
+    read = [(problem, replies.steps_of(problem, answer)) for problem, answer in attempts]
+    wrong = [(p, steps) for p, steps in read if steps and steps[-1].result != p.target]
+    if attempts and not wrong:
+        raise ValueError("none of the attempts is a wrong answer that can be read as steps")
+
+    def write(rng: random.Random) -> Document:
+        while True:
+            problem, steps = rng.choice(wrong) if wrong else _random_attempt(rng, n_numbers)
+            # The steps in the order in which the answer spells them: it is all that the policy
+            # sees.
+            steps = replies.steps_of(problem, Countdown().answer(problem, steps))
+            if steps is None or steps[-1].result == problem.target:
+                continue
+            pieces = replies.revise(problem, steps, rng, style)
+            if pieces is not None:
+                return Document(_revise_prompt(problem, steps), pieces)
+
+    return write
+
+
+def _random_attempt(rng: random.Random, n_numbers: int) -> tuple[Problem, tuple[Step, ...]]:
+    problem = _problem(rng, n_numbers)
+    state, steps = problem, []
+    while len(state.numbers) > 1:
+        steps.append(rng.choice(Countdown().legal_steps(state)))
+        state = Problem(steps[-1].rest, state.target)
+    return problem, tuple(steps)
+
+
+def _revise_prompt(problem: Problem, steps: tuple[Step, ...]) -> str:
+    attempt = Countdown().answer(problem, steps)
+    return f"revise : {problem} ; attempt {attempt} gives {steps[-1].result}"
 
 
 def arithmetic_part(rng: random.Random) -> Document:
@@ -239,7 +282,7 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
         "answer": (2, answer_part(n_numbers)),
         "judge": (5, partial(judge_part, style=style)),
         "propose": (3, propose_part),
-        "revise": (3, revise_part(n_numbers, style)),
+        "revise": (3, revise_afresh_part(n_numbers, style)),
         "arithmetic": (3, arithmetic_part),
         "tests": (4, base_parts(style)["tests"][1]),
         "lists": (5, lists_part),
