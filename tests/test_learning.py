@@ -116,10 +116,23 @@ def test_grpo_equals_trl(average, loss_type, normalize, beta, dropped, tmp_path,
         }
 
     trainer = grpo_trainer(
-        policy.model, tokenizer, task, problems, lambda asked, texts: [r for _, r in fixed.values()], tmp_path, n=n,
-        prompts_per_step=len(problems), max_new_tokens=limit, rollout=rollout, loss_type=loss_type, beta=0.0,
-        scale_rewards="group" if normalize else "none", epsilon=0.2, epsilon_high=0.28, use_bias_correction_kl=True,
-    )  # fmt: skip
+        policy.model,
+        tokenizer,
+        task,
+        problems,
+        lambda asked, texts: [r for _, r in fixed.values()],
+        tmp_path,
+        n=n,
+        prompts_per_step=len(problems),
+        max_new_tokens=limit,
+        rollout=rollout,
+        loss_type=loss_type,
+        beta=0.0,
+        scale_rewards="group" if normalize else "none",
+        epsilon=0.2,
+        epsilon_high=0.28,
+        use_bias_correction_kl=True,
+    )
     trainer.model.eval()
     asked = [trainer.train_dataset[i] for i in range(len(problems)) for _ in range(n)]
     inputs = trainer._generate_and_score_completions(asked)
@@ -369,6 +382,22 @@ def test_kl_losses_have_the_exact_gradient(kind):
         kl("k1")
 
 
+def test_the_k3_loss_is_right_after_several_minibatches():
+    """Its samples may come from other weights than those that are trained: its mean is still the KL of these."""
+    ref, theta = tiny_policy(1), tiny_policy(0).requires_grad_()
+    old = sequences(tiny_policy(2))[::WORDS, :1]
+    rows = Rows.given(
+        logprobs=sequences(theta)[::WORDS, :1],
+        old_logprobs=old,
+        ref_logprobs=sequences(ref)[::WORDS, :1],
+    )
+    mean = (old.exp() * kl("k3")(rows)).sum()
+    exact, _ = exact_kls(theta, ref)
+    assert float(mean.detach()) == pytest.approx(float(exact.detach()))
+    [found] = torch.autograd.grad(mean, theta)
+    torch.testing.assert_close(found, torch.autograd.grad(exact, theta)[0])
+
+
 def test_k3_differentiated_is_another_gradient():
     """FINDINGS 1.6: its value is KL(policy || reference), its gradient that of KL(reference ||
     policy).
@@ -378,7 +407,7 @@ def test_k3_differentiated_is_another_gradient():
     value = logprobs.detach().exp() * k3(logprobs, sequences(ref)[::WORDS, 0])
     forward, _ = exact_kls(theta, ref)
     backward, _ = exact_kls(ref, theta)
-    assert float(value.sum()) == pytest.approx(float(forward))
+    assert float(value.sum().detach()) == pytest.approx(float(forward.detach()))
     [found] = torch.autograd.grad(value.sum(), theta)
     torch.testing.assert_close(found, torch.autograd.grad(backward, theta)[0])
     assert not torch.allclose(found, torch.autograd.grad(forward, theta)[0], atol=1e-2)
@@ -788,7 +817,8 @@ def test_recipes_run_end_to_end(tmp_path, monkeypatch):
 
 def test_a_false_yes_is_noticed_and_corrected():
     failed = (
-        "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 yes so 5 * 3 = 15 , 15 + 7 = 26 "
+        "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 yes "
+        "so 5 * 3 = 15 , 15 + 7 = 26 "
         "</think> <answer> ( 5 * 3 ) + 7 </answer>"
     )
     pieces = corrected(PROBLEM, failed, random.Random(0))
@@ -799,7 +829,10 @@ def test_a_false_yes_is_noticed_and_corrected():
     assert "yes so 5" not in loss_on
     assert "22 wait 3 5 get 8 2 15 no" in loss_on
     # A wrong operation in the conclusion.
-    failed = "<think> use 3 5 7 for 26 keep 5 want 31 21 130 : 3 7 get 10 4 21 yes so 7 * 3 = 21 , 21 - 5 = 26"
+    failed = (
+        "<think> use 3 5 7 for 26 keep 5 want 31 21 130 : 3 7 get 10 4 21 yes "
+        "so 7 * 3 = 21 , 21 - 5 = 26"
+    )
     text = " ".join(t for t, _ in corrected(PROBLEM, failed, random.Random(0)))
     assert "yes so 7 * 3 = 21 , 21 - 5 = 16 wait so 7 * 3 = 21 , 21 + 5 = 26 </think>" in text
     assert task.verify(PROBLEM, text)
@@ -1006,9 +1039,14 @@ def test_cloning_one_chain_makes_it_likely(tmp_path):
     document = Document(task.prompt(PROBLEM), [(RIGHT, True)])
     collect = lambda learner: Batch([as_completion(tokenizer, document)])  # noqa: E731
     rows = learn(
-        Learner.of(policy), collect, fit(clone, average="token"), Schedule(60, 3e-3, decay=False), tmp_path / "run",
-        callback=lambda learner: {"seen": learner.step}, callback_every=25,
-    ).rows  # fmt: skip
+        Learner.of(policy),
+        collect,
+        fit(clone, average="token"),
+        Schedule(60, 3e-3, decay=False),
+        tmp_path / "run",
+        callback=lambda learner: {"seen": learner.step},
+        callback_every=25,
+    ).rows
     assert [row.get("seen") for row in rows if row.get("seen") is not None] == [0, 25, 50, 60]
     assert rows[-1]["loss"] < 0.05
     [[chain]] = policy.sample([task.prompt(PROBLEM)], temperature=0)

@@ -237,9 +237,11 @@ def test_revise_takes_a_policys_own_attempts():
 )
 def test_a_wrong_claim_is_found(right, wrong):
     text = (
-        "<think> use 4 5 6 7 for 24 try 4 7 get 11 3 28 rest 5 6 for 24 keep 6 want 30 18 144 4 : 11 5 get 16 6 55 no "
-        "join 5 6 get 11 1 30 : 11 want 35 13 264 no 3 want 27 21 72 8 no dead try 5 7 get 12 2 35 rest 4 6 for 24 "
-        "keep 4 want 28 20 96 6 : 12 6 get 18 6 yes so 7 + 5 = 12 , 12 - 6 = 6 , 6 * 4 = 24 </think>"
+        "<think> use 4 5 6 7 for 24 try 4 7 get 11 3 28 rest 5 6 for 24 "
+        "keep 6 want 30 18 144 4 : 11 5 get 16 6 55 no "
+        "join 5 6 get 11 1 30 : 11 want 35 13 264 no 3 want 27 21 72 8 no dead "
+        "try 5 7 get 12 2 35 rest 4 6 for 24 keep 4 want 28 20 96 6 : 12 6 get 18 6 yes "
+        "so 7 + 5 = 12 , 12 - 6 = 6 , 6 * 4 = 24 </think>"
     )
 
     def wrong_claims(text):

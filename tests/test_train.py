@@ -321,6 +321,10 @@ def test_a_comparison_is_kept_and_goes_on(tmp_path, monkeypatch):
         for cutoff in (8, 16)
     ]
     assert {r["name"] for r in curves} == {"a", "b"}
+    rows = list(module.measure(0, tmp_path / "one", arms[0], 3))
+    assert {r["metric"] for r in rows} >= {"success, val_inputs", "success, val_targets", "loss"}
+    losses = [r["value"] for r in rows if r["metric"] == "loss"]
+    assert losses == pytest.approx([r["loss"] for r in curves if r["name"] == "a"], rel=1e-4)
 
 
 def test_checkpoints_that_cannot_work_are_refused(tmp_path):

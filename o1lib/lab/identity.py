@@ -120,8 +120,8 @@ def _describe(obj, above: tuple) -> object:
     text = repr(obj)
     if re.search(r"\bat 0x[0-9a-fA-F]+", text):
         raise ValueError(
-            f"a run cannot be identified by {text[:120]}: give {type(obj).__name__} a __repr__ or a method identity() "
-            "that says what it is"
+            f"a run cannot be identified by {text[:120]}: "
+            f"give {type(obj).__name__} a __repr__ or a method identity() that says what it is"
         )
     return _class(type(obj)) | {"value": text if len(text) <= LONGEST else _hash(text)}
 

@@ -208,8 +208,8 @@ class Rows:
         for c in self.completions:
             if len(c.logprobs) != len(c.completion_ids):
                 raise ValueError(
-                    "this loss needs the log-probabilities with which completions were sampled, and one has none; "
-                    "what was written, not sampled, is learned by `clone`"
+                    "this loss needs the log-probabilities with which completions were sampled, "
+                    "and one has none; what was written, not sampled, is learned by `clone`"
                 )
         return self._laid([c.logprobs for c in self.completions])
 

@@ -88,11 +88,12 @@ def kl(kind: str = "k3") -> Loss:
     """A loss whose gradient is that of KL(policy || reference) at every token, given what was
     written before it.
 
-    * `k3`: r k3, with r the probability now over that when sampled (held constant nowhere): right
-      after several minibatches too;
+    * `k3`: r k3, with r the probability now over that when sampled (r is differentiated too): right
+      after several minibatches as well;
     * `k2`: (log p - log ref)^2 / 2, under fresh samples only.
 
-    Neither sees that a token also decides what comes after it: `kl_in_reward` does.
+    Neither sees that a token also decides what comes after it: `kl_in_reward` does. What was
+    dropped from the batch is not held to the reference: `rollouts(..., keep_equal=True)`.
 
     Source: Tang and Munos (2025), arXiv 2506.09477; TRL's `use_bias_correction_kl` is `k3`.
     """

@@ -119,10 +119,7 @@ def fit(
         half = getattr(learner.models[model], "bf16", False) if bf16 is None else bf16
         advantages = advantage(batch) if advantage else None
         units = _units(batch.rows, whole_groups(loss))
-        shares = {
-            "token": sum(c.counted for c in batch.rows) / max(1e-9, batch.sampled_tokens),
-        }
-        kept = shares.get(average, len(batch.rows) / max(1, batch.sampled))
+        kept = _kept(batch, average)
         log, norms, tokens = _Means(), [], 0.0
         for group in optimizer.param_groups:
             group["lr"] = learner.rate * lr_scale
@@ -181,6 +178,13 @@ def both(*updates: Update) -> Update:
         return row
 
     return update
+
+
+def _kept(batch: Batch, average: str) -> float:
+    """The share of what was sampled that the batch holds: of its tokens, or of its completions."""
+    if average == "token":
+        return sum(c.counted for c in batch.rows) / max(1e-9, batch.sampled_tokens)
+    return len(batch.rows) / max(1, batch.sampled)
 
 
 class _Means:

@@ -60,7 +60,8 @@ def equality_part(rng: random.Random, n: int = 6) -> Document:
         wanted = results_of(goal, kept)
         shown, hit = traces.first_hit(results_of(x, y), wanted)
         lines.append(
-            f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
+            f"for {goal} keep {kept} want {words(wanted)} : "
+            f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
         )
     return Document(None, [(" ".join(lines), True)])
 

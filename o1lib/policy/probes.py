@@ -57,9 +57,9 @@ def unread(items: Iterator[Item], n: int) -> list[Item]:
     for item in islice(items, 100 * n):
         text, options, answer = item
         some = found.setdefault(answer, [])
-        if len(some) < -(-n // len(options)) and item not in some:
-            if f"{text} {options[answer]}" not in read:
-                some.append(item)
+        wanted = len(some) < -(-n // len(options)) and item not in some
+        if wanted and f"{text} {options[answer]}" not in read:
+            some.append(item)
     each = min(map(len, found.values()))
     return [item for some in found.values() for item in some[:each]]
 

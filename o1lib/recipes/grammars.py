@@ -29,6 +29,7 @@ from o1lib.recipes.checkpoints import RECIPES
 from o1lib.recipes.scores import greedy_results
 from o1lib.tasks.countdown import Countdown
 
+LOSSES = ("loss", "loss_yes", "loss_no", "loss_numbers")
 CUTOFFS = (64, 128, 192, 256, 384, 512, 768, 1024)
 
 
@@ -58,7 +59,24 @@ ARMS = (
 )
 
 
-def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dict]]:
+def measure(seed: int, folder: Path, arm: Arm, n: int = 200) -> Iterator[dict]:
+    """The measurements of one arm and seed, for an experiment: the success of each split at each
+    cut-off (`step`), and the losses by kind of token (`step` and `tokens`: tokens seen).
+    """
+    table, curve = run_arm(arm, seed, n, folder)
+    for row in table:
+        name = f"success, {row['split']}"
+        yield {"step": row["cutoff"], "metric": name, "value": row["correct"] / row["n"]}
+    for row in curve:
+        at = {"step": row["tokens"], "tokens": row["tokens"]}
+        for name in LOSSES:
+            if row[name] != "":
+                yield at | {"metric": name, "value": row[name]}
+
+
+def run_arm(
+    arm: Arm, seed: int = 0, n: int = 200, folder: Path | None = None
+) -> tuple[list[dict], list[dict]]:
     """Train and judge one arm; returns the rows of the success table and of the loss curves."""
     tokenizer, style = build_tokenizer(digits=arm.digits), Style(arm.grammar)
     if arm.recipe:
@@ -71,7 +89,8 @@ def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dic
             TrainConfig(arm.tokens, 1024, 1024, lr=2e-3),
         )
         parts = {"think": (1.0, think_part(4, style))}
-    folder = outputs_dir() / "runs" / f"{arm.comparison}-{arm.name}-{config.tokens}-{seed}"
+    name = f"{arm.comparison}-{arm.name}-{config.tokens}-{seed}"
+    folder = folder or outputs_dir() / "runs" / name
     label = f"{arm.comparison} {arm.name} {seed}"
     log = train(model, Mixture(parts, tokenizer, seed), config, folder, label=label)
     key = {"comparison": arm.comparison, "name": arm.name, "seed": seed}
@@ -108,7 +127,7 @@ def _curve(log: RunLog, key: dict, points: int = 60) -> Iterator[dict]:
     for start in range(0, len(log.rows) - size + 1, size):
         part = log.rows[start : start + size]
         row = key | {"tokens": part[-1]["tokens"]}
-        for name in ("loss", "loss_yes", "loss_no", "loss_numbers"):
+        for name in LOSSES:
             found = [r[name] for r in part if isinstance(r.get(name), (int, float))]
             row[name] = sum(found) / len(found) if found else ""
         yield row
