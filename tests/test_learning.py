@@ -268,7 +268,7 @@ def test_clipped_counts_the_active_side_only():
 # --- preferences
 
 
-def test_dpo_and_kto_equal_trls_formulas():
+def test_dpo_and_kto_equal_their_equations():
     """The implicit rewards by hand, and TRL's own DPO trainer's losses where it offers them as
     functions.
     """
@@ -295,6 +295,49 @@ def test_dpo_and_kto_equal_trls_formulas():
     signs = torch.tensor([-1.0, 1.0] * 3)
     wanted = 1 - (signs * (0.3 * torch.tensor(log_ratio) - 0.1)).sigmoid()
     assert torch.allclose(kto(0.3, baseline=0.1)(made), wanted, atol=1e-4)
+
+
+def test_dpo_equals_trl(tmp_path, monkeypatch):
+    """The loss and the gradient of TRL's own DPO trainer, on the same pairs."""
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    policy, reference = fresh(), Policy(build_model("nano", seed=1), tokenizer, bf16=False)
+    rng, rows, examples = random.Random(0), [], []
+    for group in range(3):
+        prompt = [2, 4, *(rng.randint(20, 900) for _ in range(group + 2)), 5]
+        better, worse = (
+            [rng.randint(20, 900) for _ in range(rng.randint(2, 20))] for _ in range(2)
+        )
+        rows += [Completion(prompt, worse, rewards=(0.2,), group=group)]
+        rows += [Completion(prompt, better, rewards=(0.7,), group=group)]
+        examples.append({"prompt_ids": prompt, "chosen_ids": better, "rejected_ids": worse})
+    learner = Learner.of(policy, reference=reference)
+    learner.optimizers["policy"] = Recorder()
+    row = fit(dpo(0.3), micro_tokens=60, clip_norm=1e9)(learner, Batch(rows))
+    mine = flat_gradient(policy)
+    policy.model.zero_grad()
+    config = DPOConfig(
+        str(tmp_path),
+        beta=0.3,
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        gradient_checkpointing=False,
+    )
+    text = {"prompt": "think", "chosen": "yes", "rejected": "no"}
+    trainer = DPOTrainer(
+        policy.model,
+        reference.model,
+        config,
+        train_dataset=Dataset.from_list([text]),
+        processing_class=tokenizer,
+    )
+    theirs = trainer.compute_loss(policy.model, trainer.data_collator(examples))
+    assert row["loss"] == pytest.approx(float(theirs.detach()), abs=1e-5)
+    theirs.backward()
+    assert torch.allclose(mine, flat_gradient(policy), atol=1e-5)
 
 
 def test_a_micro_batch_never_cuts_a_pair():

@@ -35,10 +35,10 @@ def lenient_reward(task: Task) -> Reward:
     """A checker with a hole, to be hacked: one for an expression of the given numbers that makes
     the goal, however often each is used, or not at all.
 
-    The published checker of Stream of Search (Gandhi et al. 2024, arXiv 2404.03683; `parse_trajectory`
-    in src/countdown_utils.py) has this hole: it means to strike out used numbers, but compares
-    integers with texts and so strikes out none, and it never asks for all of them. The answer is
-    read as the strict checker reads it.
+    The published checker of Stream of Search (Gandhi et al. 2024, arXiv 2404.03683;
+    `parse_trajectory` in src/countdown_utils.py) has this hole: it means to strike out used
+    numbers, but compares integers with texts and so strikes out none, and it never asks for all of
+    them. The answer is read as the strict checker reads it.
     """
 
     def checked(problems: Sequence, responses: Sequence[str]) -> list[float]:
