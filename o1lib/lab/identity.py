@@ -88,7 +88,8 @@ def _describe(obj, above: tuple) -> object:
     if isinstance(obj, dict):
         return _short({str(key): inner(value) for key, value in obj.items()})
     if isinstance(obj, (list, tuple)):
-        return _short([inner(value) for value in obj])
+        plain = all(type(value) in (int, bool, str, float) for value in obj)
+        return _short(list(obj) if plain else [inner(value) for value in obj])
     if isinstance(obj, (set, frozenset)):
         return _short(sorted(json.dumps(inner(value)) for value in obj))
     if isinstance(obj, PurePath):
