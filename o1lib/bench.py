@@ -13,9 +13,14 @@ import torch
 from tqdm.auto import tqdm
 
 from o1lib.lab import machine
+from o1lib.learning.advantages import group_mean
 from o1lib.learning.collect import rollouts
-from o1lib.learning.loop import Schedule, learn, policy_gradient
+from o1lib.learning.loop import learn
+from o1lib.learning.losses import ppo
+from o1lib.learning.schedules import Schedule
+from o1lib.learning.updates import Learner, fit
 from o1lib.model.checkpoints import load
+from o1lib.model.heads import ValueHead
 from o1lib.model.network import build_model
 from o1lib.model.policy import Policy
 from o1lib.model.sampler import LlamaSampler
@@ -23,7 +28,6 @@ from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import traces
 from o1lib.policy.corpus import encode, think_part
 from o1lib.reward.outcome import checker_reward
-from o1lib.reward.process import ValueModel
 from o1lib.search.driver import search_all
 from o1lib.search.guidance import value
 from o1lib.search.mcts import mcts
@@ -119,7 +123,7 @@ def bench_search(checkpoint: str = "nano-think", problems: int = 64, repeats: in
     numbers = 3 if checkpoint.startswith("nano") else 4
     task = Countdown(numbers)
     asked = task.problems("val_inputs", problems)
-    head = value(ValueModel.from_policy(policy))
+    head = value(ValueHead.from_policy(policy))
     strategies = {
         "best_of_n, think, 4 samples": (best_of_n(4, max_new_tokens=256), "think"),
         "beam, width 4, value head": (beam(head), "solve"),
@@ -169,9 +173,9 @@ def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int 
     )
     with tempfile.TemporaryDirectory() as folder:
         log = learn(
-            policy,
+            Learner.of(policy),
             collect,
-            policy_gradient(max_length=max_new_tokens),
+            fit(ppo(), advantage=group_mean, max_length=max_new_tokens),
             Schedule(steps + 1, 1e-9, decay=False),
             folder,
             label="ours",
@@ -195,7 +199,7 @@ def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int 
         )
         theirs = timed_steps(trainer)[1:]
     length = sum(r["length"] for r in log.rows[1:]) / len(log.rows[1:])
-    used = sum(r["used"] for r in log.rows[1:]) / len(log.rows[1:])
+    used = sum(r["informative_share"] for r in log.rows[1:]) / len(log.rows[1:])
     facts = machine.describe()
     print(f"rl: nano-think, {prompts} prompts x {n}, at most {max_new_tokens} new tokens (mean {length:.0f}), float32, "
           f"{facts['threads']} threads, median of {steps}")  # fmt: skip

@@ -96,16 +96,16 @@ def _checkpoints() -> str:
     that is there.
     """
     from o1lib.model.checkpoints import card_of, find
+    from o1lib.model.heads import ValueHead
     from o1lib.model.policy import Policy
     from o1lib.recipes.checkpoints import RECIPES
-    from o1lib.recipes.improvements import IMPROVEMENTS
-    from o1lib.reward.process import VALUE_RECIPES, ValueModel
+    from o1lib.recipes.stages import Value
 
-    names = sorted([*RECIPES, *VALUE_RECIPES, *IMPROVEMENTS])
+    names = sorted(RECIPES)
     broken = []
     for name in names:
         try:
-            (ValueModel if name in VALUE_RECIPES else Policy).load(name)
+            (ValueHead if isinstance(RECIPES[name], Value) else Policy).load(name)
             parent, known = card_of(name)["parent"], card_of(name)["parent_hash"]
             if known and file_hash(find(parent) / "model.safetensors") != known:
                 broken.append(f"{name} (its parent {parent} has changed since it was trained)")

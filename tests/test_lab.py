@@ -15,8 +15,7 @@ from o1lib.lab.scales import pick
 from o1lib.model.checkpoints import card_of, find, load
 from o1lib.model.network import SIZES
 from o1lib.recipes.checkpoints import RECIPES
-from o1lib.recipes.improvements import IMPROVEMENTS
-from o1lib.reward.process import VALUE_RECIPES
+from o1lib.recipes.stages import Value
 
 SHIPPED = sorted(p.name for p in (data_dir() / "checkpoints").glob("*") if p.is_dir())
 
@@ -69,20 +68,17 @@ def test_shipped_checkpoints(name):
     """Loadable, small, with a card; made from the parent that is shipped beside it, by the recipe
     that is in the code.
     """
-    kind = LlamaForTokenClassification if name in VALUE_RECIPES else AutoModelForCausalLM
+    value = isinstance(RECIPES[name], Value)
+    kind = LlamaForTokenClassification if value else AutoModelForCausalLM
     model, tokenizer = load(name, kind=kind)
     card = card_of(name)
     assert (find(name) / "model.safetensors").stat().st_size < 8 * 2**20
     assert model.num_parameters() == card["weights"]
     assert len(tokenizer) == model.config.vocab_size
     assert {"command", "seed", "parent", "parent_hash", "minutes", "scores"} <= set(card)
-    if name in RECIPES:
-        parent, config = RECIPES[name].parent, vars(RECIPES[name].config)
-    elif name in IMPROVEMENTS:
-        parent, config = IMPROVEMENTS[name].parent, vars(IMPROVEMENTS[name])
-    else:
-        parent, _, problems, n, lr = VALUE_RECIPES[name]
-        config = card["config"] | {"problems": problems, "samples": n, "lr": lr}
+    parent, config = RECIPES[name].parent, RECIPES[name].settings
+    if value:
+        config = card["config"] | config
     assert card["parent"] == parent
     assert card["config"] == json.loads(json.dumps(config)), "the recipe has changed since"
     if parent not in SIZES:
@@ -92,7 +88,7 @@ def test_shipped_checkpoints(name):
 
 
 def test_the_shipped_names():
-    assert set(SHIPPED) == {*RECIPES, *VALUE_RECIPES, *IMPROVEMENTS}
+    assert set(SHIPPED) == set(RECIPES)
 
 
 def test_a_value_model_is_no_policy():

@@ -17,12 +17,14 @@ from o1lib.policy.corpus import (
     equality_part,
     judge_part,
     propose_part,
+    revise_afresh_part,
     revise_part,
     solve_part,
     think_part,
     think_parts,
 )
-from o1lib.policy.traces import GRAMMARS, Style, equation, random_solution, think, values
+from o1lib.policy.replies import random_solution, steps_of
+from o1lib.policy.traces import GRAMMARS, Style, equation, results_of, think
 from o1lib.tasks import Countdown
 
 tokenizer = build_tokenizer()
@@ -93,8 +95,8 @@ def test_values_are_the_legal_results():
     for x in range(1, 40):
         for y in range(1, 14):
             truth = {s.result for s in task.legal_steps(task.problem([x, y], 1))} - {0}
-            assert set(values(x, y)) == truth
-            assert len(values(x, y)) == len(truth)
+            assert set(results_of(x, y)) == truth
+            assert len(results_of(x, y)) == len(truth)
 
 
 def test_slips_are_planted_noticed_and_masked():
@@ -106,8 +108,8 @@ def test_slips_are_planted_noticed_and_masked():
                 slips += 1
                 assert pieces[i + 1][0] == "wait"
                 x, y, *written = map(int, re.findall("[0-9]+", pieces[i - 1][0]))
-                assert values(x, y)[: len(written)] == written
-                assert values(x, y)[len(written)] != int(text)
+                assert results_of(x, y)[: len(written)] == written
+                assert results_of(x, y)[len(written)] != int(text)
                 # The same list follows, mended.
                 assert pieces[i + 2][0].startswith(f"{x} {y} get")
         ids, counted = encode(tokenizer, Document("think : x", pieces))
@@ -161,10 +163,11 @@ def test_judge_and_propose_are_true():
     assert verdicts == {"alive", "dead"}
 
 
-def test_revise_shows_a_wrong_attempt_with_its_value():
+@pytest.mark.parametrize("part", [revise_part, revise_afresh_part])
+def test_revise_shows_a_wrong_attempt_with_its_value(part):
     task = Countdown(3)
     for i in range(20):
-        document = revise_part(3)(random.Random(i))
+        document = part(3)(random.Random(i))
         problem_text, attempt = document.prompt.removeprefix("revise : ").split(" ; attempt ")
         expression, value = attempt.split(" gives ")
         goal, *numbers = [int(x) for x in re.findall("[0-9]+", problem_text)]
@@ -173,6 +176,53 @@ def test_revise_shows_a_wrong_attempt_with_its_value():
             task.verify_answer(problem, expression).reason == f"the answer is {value}, not {goal}"
         )
         assert task.verify(problem, document.text)
+
+
+@pytest.mark.parametrize("n_numbers", [3, 4])
+def test_revise_keeps_what_was_right_in_the_attempt(n_numbers):
+    """FINDINGS 1.19: a demonstration begins with the attempt, keeps its steps before the last
+    living state, and every claim in it is true.
+    """
+    task, kept = Countdown(n_numbers), 0
+    for i in range(60):
+        document = revise_part(n_numbers, Style(slip=0))(random.Random(i))
+        goal, *numbers = map(int, re.findall("[0-9]+", document.prompt.split(" ; attempt")[0]))
+        problem = task.problem(numbers, goal)
+        steps = steps_of(problem, document.prompt.split("attempt ")[1].split(" gives")[0])
+        assert document.text.split(" check ")[1].split(f" for {goal} no wait")[0] == " , ".join(
+            s.equation for s in steps
+        )
+        check = check_chain(document.text)
+        assert (check.lists, check.verdicts) == (check.right_lists, check.right_verdicts)
+        assert check.steps == check.right_steps
+        assert task.verify(problem, document.text)
+        if any(not 0 < s.result < 1000 for s in steps):
+            continue  # chains do not follow zero and huge values, the oracle does
+        alive = [task.solvable(task.problem(s.rest, goal)) for s in steps[:-1]]
+        right = len(alive) - alive[::-1].index(True) if any(alive) else 0
+        concluded = document.text.split(" so ")[-1].split(" </think>")[0].split(" , ")
+        assert concluded[:right] == [s.equation for s in steps[:right]]
+        kept += right > 0
+    assert kept > 5
+
+
+def test_revise_takes_a_policys_own_attempts():
+    task = Countdown(3)
+    problem = task.problem([3, 5, 7], 26)
+    attempts = [
+        (problem, text) for text in ("( 7 * 3 ) - 5", "7 * 3 + 5", "26", "3 / 7 + 5", "7 +")
+    ]
+    for i in range(5):
+        document = revise_part(3, attempts=attempts)(random.Random(i))
+        assert document.prompt.endswith("; attempt ( 7 * 3 ) - 5 gives 16")
+        assert "check 7 * 3 = 21 , 21 - 5 = 16 for 26 no wait left 5 21" in document.text
+        assert document.text.endswith(
+            "so 7 * 3 = 21 , 21 + 5 = 26 </think> <answer> ( 7 * 3 ) + 5 </answer>"
+        )
+        ids, _ = encode(tokenizer, document)
+        assert tokenizer.unk_token_id not in ids
+    with pytest.raises(ValueError, match="none of the attempts"):
+        revise_part(3, attempts=attempts[1:])
 
 
 @pytest.mark.parametrize(
@@ -187,9 +237,11 @@ def test_revise_shows_a_wrong_attempt_with_its_value():
 )
 def test_a_wrong_claim_is_found(right, wrong):
     text = (
-        "<think> use 4 5 6 7 for 24 try 4 7 get 11 3 28 rest 5 6 for 24 keep 6 want 30 18 144 4 : 11 5 get 16 6 55 no "
-        "join 5 6 get 11 1 30 : 11 want 35 13 264 no 3 want 27 21 72 8 no dead try 5 7 get 12 2 35 rest 4 6 for 24 "
-        "keep 4 want 28 20 96 6 : 12 6 get 18 6 yes so 7 + 5 = 12 , 12 - 6 = 6 , 6 * 4 = 24 </think>"
+        "<think> use 4 5 6 7 for 24 try 4 7 get 11 3 28 rest 5 6 for 24 "
+        "keep 6 want 30 18 144 4 : 11 5 get 16 6 55 no "
+        "join 5 6 get 11 1 30 : 11 want 35 13 264 no 3 want 27 21 72 8 no dead "
+        "try 5 7 get 12 2 35 rest 4 6 for 24 keep 4 want 28 20 96 6 : 12 6 get 18 6 yes "
+        "so 7 + 5 = 12 , 12 - 6 = 6 , 6 * 4 = 24 </think>"
     )
 
     def wrong_claims(text):
@@ -213,7 +265,7 @@ def test_drills_are_true():
         assert check.verdicts == check.right_verdicts
         hits += check.yes
         for goal, kept, wanted in re.findall(r"for ([0-9]+) keep ([0-9]+) want ([0-9 ]+) :", text):
-            assert [int(w) for w in wanted.split()] == values(int(goal), int(kept))
+            assert [int(w) for w in wanted.split()] == results_of(int(goal), int(kept))
         assert re.search(r"<answer> (.+) </answer>", compose_part(random.Random(i)).text)
     assert 150 < hits < 450
 
@@ -291,8 +343,8 @@ class TestTokenizer:
 
 @pytest.mark.parametrize("n_numbers", [3, 4])
 def test_a_demonstrator_that_gives_up(n_numbers):
-    """With probability zero nothing changes; otherwise chains are wrong as often as they fail before they hit, and what they
-    conclude follows from their own equations.
+    """With probability zero nothing changes; otherwise chains are wrong as often as they fail
+    before they hit, and what they conclude follows from their own equations.
     """
     task = Countdown(n_numbers)
     right = {}

@@ -7,12 +7,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from o1lib.lab.runlog import RunLog, read_log
+from o1lib.learning.collect import documents
+from o1lib.learning.completions import Rows
+from o1lib.learning.losses import clone
+from o1lib.learning.schedules import Cosine, Linear
+from o1lib.learning.supervised import TrainConfig, train
+from o1lib.learning.updates import Learner, fit
 from o1lib.model import checkpoints
 from o1lib.model.attention import NAME
 from o1lib.model.network import build_model
+from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Document, Mixture, base_parts, check_goals, encode, think_part
-from o1lib.policy.supervised import TrainConfig, learning_rate, micro_batches, token_losses, train
 from o1lib.recipes.checkpoints import make
 
 tokenizer = build_tokenizer()
@@ -23,22 +29,50 @@ def mixture(seed=0):
     return Mixture(base_parts(), tokenizer, seed)
 
 
-def test_loss_equals_transformers():
-    """Padded micro-batches and our attention against the model's own loss, one document at a time."""
-    model = build_model("nano")
-    documents = Mixture({"think": (1, think_part(4))}, tokenizer).batch(1500)
-    total = 0.0
-    with torch.no_grad():
-        for ids, counted in documents:
-            labels = torch.where(torch.tensor(counted), torch.tensor(ids), -100)
-            out = model(input_ids=torch.tensor([ids]), labels=labels[None])
-            total += float(out.loss) * sum(counted[1:])
+class Recorder:
+    """An optimizer that leaves weights and gradients as they are."""
+
+    param_groups = ()
+
+    def step(self):
+        pass
+
+    def zero_grad(self, set_to_none=True):
+        pass
+
+
+def gradient_of(model, batch, **options):
+    """The loss and the gradient of one update of cloning."""
+    learner = Learner.of(Policy(model, tokenizer, bf16=False))
+    learner.optimizers["policy"] = Recorder()
+    row = fit(clone, average="token", clip_norm=1e9, **options)(learner, batch)
+    return row["loss"], torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def test_loss_and_gradient_equal_transformers():
+    """Padded micro-batches and our attention against the model's own loss, one document at a time,
+    by labels.
+    """
+    part = Mixture({"think": (1, think_part(4))}, tokenizer)
+    learner = Learner({})
+    batch = documents(part, 1500)(learner)
+    assert learner.memory["mixture"]["think"]["documents"] == len(batch.rows)
+    model, total = build_model("nano"), 0.0
+    found = Mixture({"think": (1, think_part(4))}, tokenizer).batch(1500)
+    count = sum(sum(mask[1:]) for _, mask in found)
+    for ids, mask in found:
+        labels = torch.where(torch.tensor(mask), torch.tensor(ids), -100)
+        loss = model(input_ids=torch.tensor([ids]), labels=labels[None]).loss
+        loss = loss * sum(mask[1:]) / count
+        loss.backward()
+        total += float(loss.detach())
+    theirs = torch.cat([p.grad.flatten() for p in model.parameters()])
+    for micro in (1, 1000, 10_000):
+        model = build_model("nano")
         model.set_attn_implementation(NAME)
-        ours = sum(
-            float(token_losses(model, ids, bf16=False)[counted[:, 1:]].sum())
-            for ids, counted in micro_batches(documents, 1_000, tokenizer.pad_token_id)
-        )
-    assert ours == pytest.approx(total, rel=1e-5)
+        loss, gradient = gradient_of(model, batch, micro_tokens=micro)
+        assert loss == pytest.approx(total, rel=1e-5)
+        assert torch.allclose(gradient, theirs, atol=1e-5)
 
 
 def test_grouped_attention_has_the_same_gradients():
@@ -47,21 +81,26 @@ def test_grouped_attention_has_the_same_gradients():
     for name in ("sdpa", NAME):
         model = build_model("nano")
         model.set_attn_implementation(name)
-        token_losses(model, ids, bf16=False).mean().backward()
+        logits = model(input_ids=ids, use_cache=False).logits
+        logits.log_softmax(-1)[..., 7].mean().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert torch.allclose(*gradients, atol=1e-6)
 
 
 def test_documents_are_never_cut_and_all_used():
-    documents = mixture().batch(3_000)
-    rows = []
-    for ids, counted in micro_batches(documents, 600, tokenizer.pad_token_id):
-        assert ids.numel() <= 600 or ids.shape[0] == 1
-        for row, mask in zip(ids.tolist(), counted.tolist(), strict=True):
-            length = row.index(tokenizer.eos_token_id) + 1
-            rows.append((row[:length], mask[:length]))
-            assert not any(mask[length:])
-    assert sorted(rows) == sorted((list(a), list(b)) for a, b in documents)
+    seen = []
+
+    def loss(rows):
+        assert rows.ids.numel() <= 600 or rows.ids.shape[0] == 1
+        seen.extend((*c.prompt_ids, *c.completion_ids) for c in rows.completions)
+        return clone(rows)
+
+    model, batch = build_model("nano"), documents(mixture(), 3_000)(Learner({}))
+    learner = Learner.of(Policy(model, tokenizer, bf16=False))
+    fit(loss, micro_tokens=600)(learner, batch)
+    assert sorted(seen) == sorted(tuple(ids) for ids, _ in mixture().batch(3_000))
+    rows = Rows(batch.rows, model)
+    assert rows.mask.sum() == sum(c.counted for c in batch.rows)
 
 
 def test_resume_is_exact(tmp_path):
@@ -100,7 +139,7 @@ def test_nan_stops_with_the_state_kept(tmp_path):
         return original(tokens)
 
     broken.batch = poisoned
-    with pytest.raises(FloatingPointError, match="nan at update 3"):
+    with pytest.raises(FloatingPointError, match="gradient is nan at update 3"):
         train(model, broken, CONFIG, tmp_path)
     assert (tmp_path / "state.safetensors").read_bytes() == before
     assert state
@@ -117,16 +156,19 @@ def test_unreadable_state_is_refused(tmp_path, content):
 
 def test_state_of_another_run_is_refused(tmp_path):
     train(build_model("nano"), mixture(), CONFIG, tmp_path, stop_after=1)
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(
+        ValueError, match="holds another run: it differs in collect > mixture > seed"
+    ):
         train(build_model("nano"), mixture(seed=1), CONFIG, tmp_path)
 
 
 def test_held_out_goals_are_refused(tmp_path):
-    for document in (
+    bad = (
         Document("think : make 24 from 4 6 8 8", [("hm", True)]),
         Document(None, [("for 36 keep 4 want 9", True)]),
         Document("judge : make 5 from 2 3", [("<think> use 2 3", True), ("for 87", True)]),
-    ):
+    )
+    for i, document in enumerate(bad):
         with pytest.raises(ValueError, match="held out"):
             encode(tokenizer, document)
         with pytest.raises(ValueError, match="held out"):
@@ -134,17 +176,22 @@ def test_held_out_goals_are_refused(tmp_path):
                 build_model("nano"),
                 Mixture({"bad": (1, lambda rng, d=document: d)}, tokenizer),
                 CONFIG,
-                tmp_path,
+                tmp_path / str(i),
             )
     check_goals(Document("think : make 25 from 1 24", [("1 24 get 25 23 24 yes", True)]))
 
 
-def test_schedule():
-    config = TrainConfig(tokens=1000, lr=1.0, warmup=0.1)
-    assert learning_rate(config, 0) < 0.05
-    assert learning_rate(config, 100) == pytest.approx(1.0)
-    assert learning_rate(config, 550) == pytest.approx(0.525)
-    assert learning_rate(config, 1000) == pytest.approx(0.05)
+def test_schedules():
+    cosine = Cosine(tokens=1000, lr=1.0, warmup=0.1)
+    assert cosine.rate(0) < 0.05
+    assert cosine.rate(100) == pytest.approx(1.0)
+    assert cosine.rate(550) == pytest.approx(0.525)
+    assert cosine.rate(1000) == pytest.approx(0.05)
+    linear = Linear(tokens=1000, lr=1.0)
+    assert [round(linear.rate(x), 3) for x in (0, 40, 500, 1000)] == [0.2, 0.96, 0.5, 0.0]
+    for kind in (Cosine, Linear):
+        with pytest.raises(ValueError, match="must be positive"):
+            kind(0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +212,33 @@ def test_run_log_widens_and_survives(tmp_path):
     again.write({"step": 2, "loss": 0.125})
     assert [r["loss"] for r in read_log(log.path)] == [0.5, 0.125]
     assert again.column("loss") == [0.5, 0.125]
+
+
+def test_a_kill_loses_no_row(tmp_path, monkeypatch):
+    """The file is never shorter than it was: a wider header, or rows cut, is written beside it;
+    half a line is dropped.
+    """
+    log = RunLog(tmp_path / "log.csv")
+    log.write({"step": 1, "name": "Größe"})
+    log.write({"step": 2, "name": "b"})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("o1lib.lab.runlog.os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            log.write({"step": 3, "name": "c", "late": 1})
+        with pytest.raises(KeyboardInterrupt):
+            RunLog(log.path, keep=lambda row: row["step"] < 2)
+    assert [r["step"] for r in read_log(log.path)] == [1, 2]
+    assert read_log(log.path)[0]["name"] == "Größe"
+    with log.path.open("a") as file:
+        file.write("3,half a li")
+    assert [r["step"] for r in read_log(log.path)] == [1, 2]
+    again = RunLog(log.path)
+    again.write({"step": 3, "name": "c"})
+    assert [r["step"] for r in read_log(log.path)] == [1, 2, 3]
 
 
 class TestCheckpoints:
@@ -208,6 +282,15 @@ class TestCheckpoints:
         with pytest.raises(ValueError, match="lacks"):
             checkpoints.load(tmp_path / "part")
 
+    def test_what_was_trained_here_is_found_first(self, tmp_path, monkeypatch):
+        """FINDINGS 1.20: under the outputs, where `o1lib train` puts it, before the shipped one."""
+        monkeypatch.setenv("O1LIB_OUTPUTS", str(tmp_path))
+        assert "data" in str(checkpoints.find("nano-base"))
+        mine = tmp_path / "laptop" / "checkpoints" / "nano-base"
+        monkeypatch.setenv("SCALE", "laptop")
+        checkpoints.save(build_model("nano"), mine, {})
+        assert checkpoints.find("nano-base") == mine
+
     def test_pickles_are_not_read(self, tmp_path):
         folder = checkpoints.save(build_model("nano"), tmp_path / "old", {})
         (folder / "model.safetensors").unlink()
@@ -226,9 +309,9 @@ def test_a_comparison_is_kept_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("O1LIB_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.setattr(module, "CUTOFFS", (8, 16))
     arms = (module.Arm("t", "a", tokens=3_000), module.Arm("t", "b", digits=True, tokens=3_000))
-    module.compare(out=tmp_path, arms=arms[:1], n=3)
+    module.run_grammars(out=tmp_path, arms=arms[:1], n=3)
     first = (tmp_path / "comparisons.csv").read_text()
-    module.compare(out=tmp_path, arms=arms, n=3)
+    module.run_grammars(out=tmp_path, arms=arms, n=3)
     assert (tmp_path / "comparisons.csv").read_text().startswith(first)
     table, curves = read_log(tmp_path / "comparisons.csv"), read_log(tmp_path / "curves.csv")
     assert [(r["name"], r["split"], r["cutoff"], r["n"]) for r in table] == [
@@ -238,10 +321,16 @@ def test_a_comparison_is_kept_and_goes_on(tmp_path, monkeypatch):
         for cutoff in (8, 16)
     ]
     assert {r["name"] for r in curves} == {"a", "b"}
+    rows = list(module.measure(0, tmp_path / "one", arms[0], 3))
+    assert {r["metric"] for r in rows} >= {"success, val_inputs", "success, val_targets", "loss"}
+    losses = [r["value"] for r in rows if r["metric"] == "loss"]
+    assert losses == pytest.approx([r["loss"] for r in curves if r["name"] == "a"], rel=1e-4)
 
 
 def test_checkpoints_that_cannot_work_are_refused(tmp_path):
-    """Weights that are not numbers, a tokenizer that is not the model's: an error at loading, not a wrong score."""
+    """Weights that are not numbers, a tokenizer that is not the model's: an error at loading, not a
+    wrong score.
+    """
     from tokenizers import Tokenizer
 
     model = build_model("nano")

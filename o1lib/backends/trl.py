@@ -1,6 +1,8 @@
-"""The same tasks and rewards through TRL: the only module that knows it. TRL is met here and nowhere else, because it changes often.
+"""The same tasks and rewards through TRL: the only module that knows it. TRL is met here and
+nowhere else, because it changes often.
 
-Used by `o1lib bench rl` and by the tests that hold our losses against TRL's; real language models come in notebook 07.
+Used by `o1lib bench rl` and by the tests that hold our losses against TRL's; real language models
+come in notebook 07.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def grpo_trainer(
     Args:
         prompts_per_step: problems of one update, `n` completions each.
         rollout: TRL's `rollout_func`; by default TRL samples with transformers' `generate`.
-        settings: further fields of `GRPOConfig` (`loss_type`, `scale_rewards`, `beta`, `epsilon`, ...).
+        settings: further fields of `GRPOConfig` (`loss_type`, `scale_rewards`, `beta`, `epsilon`,
+            ...).
     """
     data = Dataset.from_list(
         [
@@ -50,7 +53,7 @@ def grpo_trainer(
     def score(completions, index, **_) -> list[float]:
         texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
         asked = [problems[i] for i in index]
-        return [finite(reward(p, t), p) for p, t in zip(asked, texts, strict=True)]
+        return finite(reward(asked, texts), asked)
 
     config = GRPOConfig(
         output_dir=str(out),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,19 +12,10 @@ import click
 def makers() -> dict[str, Callable[[Path | None, Path | None], Path]]:
     """Every name that can be made -> a function of the folders of the run and of the result."""
     from o1lib.recipes.checkpoints import RECIPES, make
-    from o1lib.recipes.grammars import compare
-    from o1lib.recipes.improvements import IMPROVEMENTS, improve
-    from o1lib.reward.process import VALUE_RECIPES, make_value
+    from o1lib.recipes.grammars import run_grammars
 
-    def one(function, name, with_run=True):
-        return lambda run_dir, out: (
-            function(name, run_dir, out) if with_run else function(name, out)
-        )
-
-    known = {name: one(make, name) for name in RECIPES}
-    known |= {name: one(make_value, name, with_run=False) for name in VALUE_RECIPES}
-    known |= {name: one(improve, name) for name in IMPROVEMENTS}
-    return known | {"comparisons": lambda run_dir, out: compare(out=out)}
+    known = {name: partial(make, name) for name in RECIPES}
+    return known | {"comparisons": lambda run_dir, out: run_grammars(out=out)}
 
 
 class _Named(click.Command):

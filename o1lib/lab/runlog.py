@@ -1,10 +1,14 @@
 """Run logs: one CSV file per run, appended row by row, from which every curve redraws without
 training.
+
+A kill loses nothing: rows are appended, and where the file must be written anew (a new column, rows
+cut on resume) the new one is complete before it takes the old one's place.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,7 +21,7 @@ class RunLog:
         keep: which rows of an existing file to keep, e.g. those before the update from which a run
             resumes.
 
-    New columns may appear later in a run: the file is then rewritten with the wider header.
+    New columns may appear later in a run: the file is then written anew with the wider header.
     """
 
     def __init__(self, path: str | Path, keep: Callable[[dict], bool] = lambda row: True):
@@ -26,27 +30,33 @@ class RunLog:
         self.fields: list[str] = []
         self._file = None
         if self.path.exists():
-            self.rows = [row for row in read_log(self.path) if keep(row)]
-            self._rewrite()
+            found = read_log(self.path)
+            self.rows = [row for row in found if keep(row)]
+            self.fields = list(found[0]) if found else []
+            if len(self.rows) < len(found) or not _whole(self.path):
+                self._rewrite()
 
     def write(self, row: dict) -> None:
         self.rows.append(row)
         if any(name not in self.fields for name in row):
             self._rewrite()
-        else:
-            csv.DictWriter(self._file, self.fields).writerow(_rounded(row))
-            self._file.flush()
+            return
+        if self._file is None:
+            self._file = self.path.open("a", newline="", encoding="utf-8")
+        csv.DictWriter(self._file, self.fields).writerow(_rounded(row))
+        self._file.flush()
 
     def _rewrite(self) -> None:
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for row in self.rows:
             self.fields += [name for name in row if name not in self.fields]
-        self._file = self.path.open("w", newline="")
-        writer = csv.DictWriter(self._file, self.fields)
-        writer.writeheader()
-        writer.writerows(map(_rounded, self.rows))
-        self._file.flush()
+        partial = self.path.with_name(self.path.name + ".part")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.fields)
+            writer.writeheader()
+            writer.writerows(map(_rounded, self.rows))
+        os.replace(partial, self.path)
 
     def close(self) -> None:
         if self._file:
@@ -64,12 +74,17 @@ def _rounded(row: dict) -> dict:
     }
 
 
+def _whole(path: Path) -> bool:
+    """Whether the last line was written to its end."""
+    return path.read_bytes()[-1:] in (b"\n", b"")
+
+
 def read_log(path: str | Path) -> list[dict]:
-    """The rows of a run log, numbers as numbers."""
-    with Path(path).open(newline="") as file:
-        return [
-            {name: _number(value) for name, value in row.items()} for row in csv.DictReader(file)
-        ]
+    """The rows of a run log, numbers as numbers; a last line that was cut by a kill is left out."""
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
+    return [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(lines)]
 
 
 def _number(text: str | None):

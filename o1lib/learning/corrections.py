@@ -1,14 +1,15 @@
 """Corrections of failed chains: what should have been written where the policy went wrong (DAgger).
 
-The exact writer rewrites a chain *in the policy's own order of tries*, so it agrees with the chain up to its first
-mistake. Then one of two things follows:
+The exact writer rewrites a chain *in the policy's own order of tries*, so it agrees with the chain
+up to its first mistake. Then one of two things follows:
 
-* a false `yes`, or a wrong last equation, is let stand (the loss does not count it), its consequence is worked out honestly,
-  and the chain says `wait` and mends it: the policy is taught to notice its own mistakes;
+* a false `yes`, or a wrong last equation, is let stand (the loss does not count it), its
+  consequence is worked out honestly, and the chain says `wait` and mends it: the policy is taught
+  to notice its own mistakes;
 * any other mistake is replaced by what is right.
 
-Source: Ross et al. (2011), arXiv 1011.0686 (DAgger); POLICY: "cut failed chains and let the exact searcher finish them".
-Used in notebook 04, section 3.
+Source: Ross et al. (2011), arXiv 1011.0686 (DAgger); POLICY: "cut failed chains and let the exact
+searcher finish them". Used in notebook 04, section 3.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _EQUATION = re.compile(r"([0-9]{1,9}) ([-+*/]) ([0-9]{1,9}) = ([0-9]{1,9})")
 
 
 def corrected(problem: Problem, chain: str, rng: random.Random) -> list[Piece] | None:
-    """A failed chain of grammar `fan` as it should have been; None where the grammar cannot reach the goal."""
+    """A failed chain of grammar `fan` as it should have been; None where the grammar cannot reach
+    the goal.
+    """
     four = len(problem.numbers) == 4
     tries = _TRIES.findall(chain)
     order = (
@@ -55,8 +58,9 @@ def corrected(problem: Problem, chain: str, rng: random.Random) -> list[Piece] |
 def _detour(
     problem: Problem, right: list[str], at: int, opening: str, said: list[str], rest: list[str]
 ) -> list[Piece] | None:
-    """The chain up to `at`, the policy's own equations with honest results up to the first that it got wrong or the
-    last, `wait`, and the rest. None when there is no equation to be read, or nothing is wrong with them.
+    """The chain up to `at`, the policy's own equations with honest results up to the first that it
+    got wrong or the last, `wait`, and the rest. None when there is no equation to be read, or
+    nothing is wrong with them.
     """
     pieces: list[Piece] = [(" ".join(right[:at]), True)]
     if opening:

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from o1lib.policy.traces import values
+from o1lib.policy.traces import results_of
 from o1lib.tasks.expression import exact_value
 
 # Behavior -> the words that open it. The order is that of the paper's Table 1.
@@ -51,8 +51,9 @@ def count_behaviors(text: str) -> Counter:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """What the truth says of a chain's small claims: right lists of what two numbers give (`lists`), right lists of what is
-    wanted (`wants`), right verdicts (`yes` / `no`), right `yes` of those that should be, right equations (`steps`).
+    """What the truth says of a chain's small claims: right lists of what two numbers give
+    (`lists`), right lists of what is wanted (`wants`), right verdicts (`yes` / `no`), right `yes`
+    of those that should be, right equations (`steps`).
     """
 
     lists: int = 0
@@ -68,8 +69,8 @@ class ChainCheck:
 
 
 def check_chain(text: str) -> ChainCheck:
-    """Hold every list (`x y get ...`, `keep k want ...`, `r want ...`), every verdict and every equation `a - b = c` of a chain in
-    the grammars `fan` and `blocks` against the truth.
+    """Hold every list (`x y get ...`, `keep k want ...`, `r want ...`), every verdict and every
+    equation `a - b = c` of a chain in the grammars `fan` and `blocks` against the truth.
 
     A list that ends in `yes` is cut at the hit, so any beginning of the true list counts as right
     there. A verdict is right when it agrees with the two lists *as they are written*: the equality
@@ -79,7 +80,7 @@ def check_chain(text: str) -> ChainCheck:
 
     def judge_list(kind: str, x: str, y: str, shown: str, cut: bool) -> None:
         if len(x) + len(y) <= _DIGITS:
-            truth, written = values(int(x), int(y)), [int(v) for v in shown.split()]
+            truth, written = results_of(int(x), int(y)), [int(v) for v in shown.split()]
             right = written == truth or (cut and written == truth[: len(written)])
             found.update({kind: 1, f"right_{kind}": right})
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from functools import partial
 
 from transformers import PreTrainedTokenizerFast
 
-from o1lib.policy import traces
+from o1lib.policy import replies, traces
 from o1lib.policy.documents import Document, Part
 from o1lib.policy.drills import (
     TRAINED,
@@ -37,7 +38,7 @@ from o1lib.policy.traces import Style
 from o1lib.tasks import oracle
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.base import refuse_held_out
-from o1lib.tasks.countdown import Countdown, Problem
+from o1lib.tasks.countdown import Countdown, Problem, Step
 
 _GOAL = re.compile(r"\b(?:make|for) ([0-9]+)\b")
 
@@ -52,27 +53,27 @@ def check_goals(document: Document) -> None:
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> tuple[list[int], list[bool]]:
-    """Token ids, and for each whether the loss counts it: not the prompt, not planted slips."""
+    """Token ids and their loss mask: not the prompt, not planted slips."""
     check_goals(document)
-    ids, counted = [tokenizer.bos_token_id], [False]
+    ids, loss_mask = [tokenizer.bos_token_id], [False]
     if document.prompt is not None:
         user, assistant = tokenizer.convert_tokens_to_ids(["<user>", "<assistant>"])
         prompt = tokenizer.encode(document.prompt, add_special_tokens=False)
         ids += [user, *prompt, assistant]
-        counted += [False] * (len(prompt) + 2)
+        loss_mask += [False] * (len(prompt) + 2)
     # Neighboring pieces of one kind are encoded together: words carry their own space, so the ids
     # are the same.
     runs: list[list] = []
-    for text, is_counted in document.pieces:
-        if runs and runs[-1][1] == is_counted:
+    for text, counts in document.pieces:
+        if runs and runs[-1][1] == counts:
             runs[-1][0].append(text)
         else:
-            runs.append([[text], is_counted])
-    for texts, is_counted in runs:
+            runs.append([[text], counts])
+    for texts, counts in runs:
         new = tokenizer.encode(" ".join(texts), add_special_tokens=False)
         ids += new
-        counted += [is_counted] * len(new)
-    return [*ids, tokenizer.eos_token_id], [*counted, True]
+        loss_mask += [counts] * len(new)
+    return [*ids, tokenizer.eos_token_id], [*loss_mask, True]
 
 
 class Mixture:
@@ -93,17 +94,25 @@ class Mixture:
         if not parts or any(share <= 0 for share, _ in parts.values()):
             raise ValueError("a mixture needs parts with positive shares")
         self.parts, self.tokenizer, self.seed = parts, tokenizer, seed
-        self.state = {name: {"documents": 0, "tokens": 0} for name in parts}
+        self.state = self.fresh_state()
+
+    def fresh_state(self) -> dict[str, dict[str, int]]:
+        """How far each part has been read when nothing has been."""
+        return {name: {"documents": 0, "tokens": 0} for name in self.parts}
+
+    def identity(self) -> dict:
+        """What decides the documents (see `o1lib.lab.identity`)."""
+        return {"seed": self.seed, "tokenizer": self.tokenizer} | self.parts
 
     def next(self) -> tuple[list[int], list[bool]]:
         """The next document's token ids and loss mask."""
         name = min(self.parts, key=lambda part: self.state[part]["tokens"] / self.parts[part][0])
         progress = self.state[name]
         rng = random.Random(f"{self.seed} {name} {progress['documents']}")
-        ids, counted = encode(self.tokenizer, self.parts[name][1](rng))
+        ids, loss_mask = encode(self.tokenizer, self.parts[name][1](rng))
         progress["documents"] += 1
         progress["tokens"] += len(ids)
-        return ids, counted
+        return ids, loss_mask
 
     def batch(self, tokens: int) -> list[tuple[list[int], list[bool]]]:
         """Documents with at least `tokens` tokens together."""
@@ -139,14 +148,14 @@ def think_part(n_numbers: int, style: Style = Style(), high: int = 13) -> Part:
 
 def solve_part(n_numbers: int) -> Part:
     """Straight chains (instruction `solve`)."""
-    return partial(_reply, "solve", n_numbers=n_numbers, write=traces.solve)
+    return partial(_reply, "solve", n_numbers=n_numbers, write=replies.solve)
 
 
 def answer_part(n_numbers: int) -> Part:
     """An answer without thinking (instruction `answer`)."""
 
     def write(problem, rng):
-        steps = traces.random_solution(problem, rng)
+        steps = replies.random_solution(problem, rng)
         return steps and [(f"<answer> {Countdown().answer(problem, steps)} </answer>", True)]
 
     return partial(_reply, "answer", n_numbers=n_numbers, write=write)
@@ -161,32 +170,74 @@ def judge_part(rng: random.Random, style: Style = Style()) -> Document:
             rng.choice(TRAINED),
         )
         if oracle.solvable(state.numbers, state.target) == want_alive:
-            return Document(f"judge : {state}", traces.judge(state, rng, style))
+            return Document(f"judge : {state}", replies.judge(state, rng, style))
 
 
 def propose_part(rng: random.Random) -> Document:
     """Several next steps (instruction `propose`)."""
     problem = _problem(rng, rng.choice((3, 4)))
-    return Document(f"propose : {problem}", traces.propose(problem, rng))
+    return Document(f"propose : {problem}", replies.propose(problem, rng))
 
 
-def revise_part(n_numbers: int, style: Style = Style()) -> Part:
-    """A wrong attempt with its value as feedback, then a better chain (instruction `revise`)."""
+def revise_afresh_part(n_numbers: int, style: Style = Style()) -> Part:
+    """A wrong attempt, drawn at random, with its value as feedback, then a fresh chain that does
+    not look at it (instruction `revise`): what the shipped checkpoints were trained on.
+    """
 
     def write(rng: random.Random) -> Document:
         while True:
-            problem = _problem(rng, n_numbers)
-            state, steps = problem, []
-            while len(state.numbers) > 1:
-                steps.append(rng.choice(Countdown().legal_steps(state)))
-                state = Problem(steps[-1].rest, state.target)
+            problem, steps = _random_attempt(rng, n_numbers)
             pieces = traces.think(problem, rng, style)
-            if state.numbers[0] != problem.target and pieces is not None:
-                attempt = Countdown().answer(problem, tuple(steps))
-                prompt = f"revise : {problem} ; attempt {attempt} gives {state.numbers[0]}"
-                return Document(prompt, pieces)
+            if steps[-1].result != problem.target and pieces is not None:
+                return Document(_revise_prompt(problem, steps), pieces)
 
     return write
+
+
+def revise_part(
+    n_numbers: int, style: Style = Style(), attempts: Sequence[tuple[Problem, str]] = ()
+) -> Part:
+    """A wrong attempt with its value as feedback, then what is right in it kept and the rest redone
+    (instruction `revise`; `o1lib.policy.replies.revise`).
+
+    Args:
+        attempts: problems with answers that a policy gave (expressions), of which the wrong ones
+            that can be read as steps are drawn; by default random steps are.
+
+    Raises `ValueError` when there are attempts and none can be used.
+    """
+    read = [(problem, replies.steps_of(problem, answer)) for problem, answer in attempts]
+    wrong = [(p, steps) for p, steps in read if steps and steps[-1].result != p.target]
+    if attempts and not wrong:
+        raise ValueError("none of the attempts is a wrong answer that can be read as steps")
+
+    def write(rng: random.Random) -> Document:
+        while True:
+            problem, steps = rng.choice(wrong) if wrong else _random_attempt(rng, n_numbers)
+            # The steps in the order in which the answer spells them: it is all that the policy
+            # sees.
+            steps = replies.steps_of(problem, Countdown().answer(problem, steps))
+            if steps is None or steps[-1].result == problem.target:
+                continue
+            pieces = replies.revise(problem, steps, rng, style)
+            if pieces is not None:
+                return Document(_revise_prompt(problem, steps), pieces)
+
+    return write
+
+
+def _random_attempt(rng: random.Random, n_numbers: int) -> tuple[Problem, tuple[Step, ...]]:
+    problem = _problem(rng, n_numbers)
+    state, steps = problem, []
+    while len(state.numbers) > 1:
+        steps.append(rng.choice(Countdown().legal_steps(state)))
+        state = Problem(steps[-1].rest, state.target)
+    return problem, tuple(steps)
+
+
+def _revise_prompt(problem: Problem, steps: tuple[Step, ...]) -> str:
+    attempt = Countdown().answer(problem, steps)
+    return f"revise : {problem} ; attempt {attempt} gives {steps[-1].result}"
 
 
 def arithmetic_part(rng: random.Random) -> Document:
@@ -200,8 +251,8 @@ def arithmetic_part(rng: random.Random) -> Document:
 
 
 def base_parts(style: Style = Style()) -> dict[str, tuple[float, Part]]:
-    """Pre-training: the small skills first (the equality tests are those of the grammar), a little language, facts and logic
-    beside them.
+    """Pre-training: the small skills first (the equality tests are those of the grammar), a little
+    language, facts and logic beside them.
     """
     dfs = style.grammar == "dfs"
     return {
@@ -231,7 +282,7 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
         "answer": (2, answer_part(n_numbers)),
         "judge": (5, partial(judge_part, style=style)),
         "propose": (3, propose_part),
-        "revise": (3, revise_part(n_numbers, style)),
+        "revise": (3, revise_afresh_part(n_numbers, style)),
         "arithmetic": (3, arithmetic_part),
         "tests": (4, base_parts(style)["tests"][1]),
         "lists": (5, lists_part),

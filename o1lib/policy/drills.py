@@ -9,7 +9,7 @@ import random
 
 from o1lib.policy import traces
 from o1lib.policy.documents import Document
-from o1lib.policy.traces import equation, values, words
+from o1lib.policy.traces import equation, results_of, words
 from o1lib.tasks import oracle
 from o1lib.tasks.base import HELD_OUT_TARGETS
 from o1lib.tasks.countdown import Countdown, Problem
@@ -19,7 +19,9 @@ WIDE = tuple(goal for goal in range(1, 1000) if goal not in HELD_OUT_TARGETS)
 
 
 def _goal(rng: random.Random) -> int:
-    """A goal that may be trained, now and then a large one: matching must be cheaper than memorizing."""
+    """A goal that may be trained, now and then a large one: matching must be cheaper than
+    memorizing.
+    """
     return rng.choice(WIDE if rng.random() < 0.3 else TRAINED)
 
 
@@ -39,7 +41,7 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
         if rng.random() < 0.25:
             x *= y  # so that exact division is seen often
         x = min(x, 999)
-        lines.append(f"{x} {y} get {words(values(x, y))} no")
+        lines.append(f"{x} {y} get {words(results_of(x, y))} no")
     return Document(None, [(" ".join(lines), True)])
 
 
@@ -53,12 +55,13 @@ def equality_part(rng: random.Random, n: int = 6) -> Document:
         x, y = random_number(rng), rng.randint(1, 13)
         kept = rng.randint(1, 13)
         if rng.random() < 0.5:  # a hit: a goal that one of the values and the kept number make
-            reached = [g for v in values(x, y) for g in values(v, kept)]
+            reached = [g for v in results_of(x, y) for g in results_of(v, kept)]
             goal = _one_of(reached, goal, rng)
-        wanted = values(goal, kept)
-        shown, hit = traces._hit(values(x, y), wanted)
+        wanted = results_of(goal, kept)
+        shown, hit = traces.first_hit(results_of(x, y), wanted)
         lines.append(
-            f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
+            f"for {goal} keep {kept} want {words(wanted)} : "
+            f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
         )
     return Document(None, [(" ".join(lines), True)])
 
@@ -70,14 +73,16 @@ def _one_of(reached: list[int], goal: int, rng: random.Random) -> int:
 
 
 def dfs_test_part(rng: random.Random, n: int = 6) -> Document:
-    """The equality test of the grammar `dfs`: what two numbers give beside the goal; half of the tests succeed."""
+    """The equality test of the grammar `dfs`: what two numbers give beside the goal; half of the
+    tests succeed.
+    """
     lines = []
     for _ in range(n):
         goal = _goal(rng)
         x, y = random_number(rng), rng.randint(1, 13)
         if rng.random() < 0.5:
-            goal = _one_of(values(x, y), goal, rng)
-        shown, hit = traces._hit(values(x, y), [goal])
+            goal = _one_of(results_of(x, y), goal, rng)
+        shown, hit = traces.first_hit(results_of(x, y), [goal])
         lines.append(f"get {x} {y} : {words(shown)} for {goal} {'no' if hit is None else 'yes'}")
     return Document(None, [(" ".join(lines), True)])
 
@@ -90,10 +95,10 @@ def joins_part(rng: random.Random, n: int = 6) -> Document:
     for _ in range(n):
         goal = _goal(rng)
         c, d, result = rng.randint(1, 13), rng.randint(1, 13), random_number(rng)
-        others = values(c, d)
+        others = results_of(c, d)
         if rng.random() < 0.5:
-            goal = _one_of([g for v in others for g in values(v, result)], goal, rng)
-        shown, hit = traces._hit(values(goal, result), others)
+            goal = _one_of([g for v in others for g in results_of(v, result)], goal, rng)
+        shown, hit = traces.first_hit(results_of(goal, result), others)
         verdict = "no" if hit is None else "yes"
         lines.append(
             f"for {goal} join {c} {d} get {words(others)} : {result} want {words(shown)} {verdict}"
@@ -119,7 +124,7 @@ def links_part(rng: random.Random, n: int = 8) -> Document:
     lines = []
     while len(lines) < n:
         x, y = random_number(rng), rng.randint(1, 13)
-        results = values(x, y)
+        results = results_of(x, y)
         a, op, b, r = equation(x, y, rng.choice(results))
         lines.append(f"{x} {y} has {r} so {a} {op} {b} = {r}")
     return Document(None, [(" ".join(lines), True)])

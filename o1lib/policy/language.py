@@ -38,7 +38,8 @@ def sentence(rng: random.Random) -> str:
         verb = rng.choice(list(VERBS))
         return f"{subject} {VERBS[verb] if plural else verb} ."
     verb = rng.choice(list(_TRANSITIVE))
-    return f"{subject} {_TRANSITIVE[verb] if plural else verb} the {rng.choice(ADJECTIVES)} {rng.choice(ANIMALS)} ."
+    seen = f"the {rng.choice(ADJECTIVES)} {rng.choice(ANIMALS)}"
+    return f"{subject} {_TRANSITIVE[verb] if plural else verb} {seen} ."
 
 
 def fact(name: str, relation: str) -> str:
@@ -79,7 +80,8 @@ def logic_sentence(rng: random.Random) -> str:
     animal, adjective, name = rng.choice(ANIMALS), rng.choice(ADJECTIVES), rng.choice(NAMES)
     asked = adjective if rng.random() < 0.5 else rng.choice(ADJECTIVES)
     truth = "true" if asked == adjective else "false"
-    return f"all {PLURAL[animal]} are {adjective} . {name} is a {animal} . therefore {name} is {asked} ? {truth} ."
+    premises = f"all {PLURAL[animal]} are {adjective} . {name} is a {animal} ."
+    return f"{premises} therefore {name} is {asked} ? {truth} ."
 
 
 def _several(make, rng: random.Random, n: int = 8):

@@ -4,8 +4,8 @@ human-like behaviors.
 The goal of a puzzle enters a chain only through arithmetic and through *equality tests between two
 lists that stand side by
 side*: `want` lists what a missing part would have to be, `get` lists what two numbers can make.
-Both lists come from one skill, `values(x, y)`, because v + c = g, v - c = g, v * c = g, ... are
-solved by v in values(g, c). A goal that was never trained on
+Both lists come from one skill, `results_of(x, y)`, because v + c = g, v - c = g, v * c = g, ... are
+solved by v in results_of(g, c). A goal that was never trained on
 therefore needs no new skill. Three grammars are kept, so that the comparison in notebook 01 can be
 redone:
 
@@ -28,15 +28,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 from o1lib.tasks import oracle
-from o1lib.tasks.countdown import Countdown, Problem
+from o1lib.tasks.countdown import Problem
 
-LARGEST = 999  # values above this, and zero, are not followed: they win no puzzle of the ladder's 3 and 4 numbers
+# Values above this, and zero, are not followed: they win no puzzle of the ladder's 3 and 4 numbers.
+LARGEST = 999
 GRAMMARS = ("dfs", "blocks", "fan")
-_task = Countdown()
 
 # A piece of a training document: its text, and whether the loss counts it. Prompts and planted
 # slips are not counted.
@@ -51,8 +51,8 @@ class Style:
         grammar: one of `GRAMMARS`.
         oracle_order: probability that a chain tries the more promising pairs first (alive +
             Gaussian noise); otherwise random.
-        slip: probability that a list of values contains a planted slip, which is noticed and mended
-            (self-correction).
+        slip: probability that a list of values contains a planted slip, which is noticed and
+            corrected (self-correction).
         give_up: probability that the writer gives up after an alternative that failed, and answers
             wrongly: a weak demonstrator, of which reinforcement learning can make a better one.
     """
@@ -69,7 +69,7 @@ class Style:
             raise ValueError(f"unknown grammar {self.grammar!r}; choose from {', '.join(GRAMMARS)}")
 
 
-def values(x: int, y: int) -> list[int]:
+def results_of(x: int, y: int) -> list[int]:
     """What two numbers can make, in the order + - * /, without repeats, zeros and values above
     `LARGEST`.
     """
@@ -102,7 +102,7 @@ def pairs(numbers: tuple[int, ...]) -> list[tuple[tuple[int, int], tuple[int, ..
     return list(found.items())
 
 
-def _hit(found: list[int], wanted: list[int]) -> tuple[list[int], int | None]:
+def first_hit(found: list[int], wanted: list[int]) -> tuple[list[int], int | None]:
     """The values up to and including the first that is wanted, and that value."""
     for index, value in enumerate(found):
         if value in wanted:
@@ -110,7 +110,7 @@ def _hit(found: list[int], wanted: list[int]) -> tuple[list[int], int | None]:
     return found, None
 
 
-class _Writer:
+class Writer:
     """Collects the words of one chain; `solved` holds the winning steps once they are found."""
 
     def __init__(self, problem: Problem, rng: random.Random, style: Style):
@@ -119,19 +119,19 @@ class _Writer:
         self.order: list[tuple[int, ...]] = []  # what to try first
         self.solved: list[tuple[int, str, int, int]] | None = None
 
-    def say(self, text: str, counted: bool = True) -> None:
-        self.pieces.append((text, counted))
+    def say(self, text: str, counts: bool = True) -> None:
+        self.pieces.append((text, counts))
 
     def get(self, x: int, y: int, wanted: list[int]) -> int | None:
         """Write `x y get ...` up to a value that is wanted; return it (self-evaluation: `yes` or
         `no`).
         """
-        shown, hit = _hit(values(x, y), wanted)
+        shown, hit = first_hit(results_of(x, y), wanted)
         if self.rng.random() < self.style.slip:
             wrong = max(1, shown[-1] + self.rng.choice((-10, -2, -1, 1, 2, 10)))
             if wrong != shown[-1] and wrong not in wanted:
                 self.say(f"{x} {y} get {words(shown[:-1])}".rstrip())
-                self.say(str(wrong), counted=False)
+                self.say(str(wrong), counts=False)
                 self.say("wait")
         self.say(f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")
         return hit
@@ -149,7 +149,7 @@ class _Writer:
         choices = pairs(numbers)
         self.rng.shuffle(choices)
         for (x, y), (kept,) in self.first(choices, lambda item: item[1]):
-            wanted = values(self.goal, kept)
+            wanted = results_of(self.goal, kept)
             self.say(f"keep {kept} want {words(wanted)} :")
             hit = self.get(x, y, wanted)
             if hit is not None:
@@ -161,10 +161,12 @@ class _Writer:
         return False
 
     def gives_up(self, before: list, x: int, y: int, kept: int) -> bool:
-        """With the style's probability: end the chain with steps that miss the goal, on the numbers tried last."""
+        """With the style's probability: end the chain with steps that miss the goal, on the numbers
+        tried last.
+        """
         if not self.style.give_up or self.rng.random() >= self.style.give_up:
             return False
-        misses = [(v, w) for v in values(x, y) for w in values(v, kept) if w != self.goal]
+        misses = [(v, w) for v in results_of(x, y) for w in results_of(v, kept) if w != self.goal]
         if not misses:
             return False
         value, end = self.rng.choice(misses)
@@ -203,9 +205,11 @@ class _Writer:
                 return
 
     def dfs(self, numbers: tuple[int, ...], before: list) -> bool:
-        """Settle a state of three numbers (or two): every step in turn, then what the last two numbers give, the goal beside it."""
+        """Settle a state of three numbers (or two): every step in turn, then what the last two
+        numbers give, the goal beside it.
+        """
         if len(numbers) == 2:
-            shown, hit = _hit(values(*numbers), [self.goal])
+            shown, hit = first_hit(results_of(*numbers), [self.goal])
             self.say(f"get {words(numbers)} : {words(shown)} for {self.goal}")
             self.say("no" if hit is None else "yes")
             if hit is not None:
@@ -220,9 +224,18 @@ class _Writer:
         self.say("dead")
         return False
 
-    def settle(self, numbers: tuple[int, ...]) -> bool:
-        """A problem of two or three numbers, in the grammar's own way (`fan` has none of its own)."""
-        return (self.dfs if self.style.grammar == "dfs" else self.blocks)(numbers, [])
+    def settle(self, numbers: tuple[int, ...], before: Sequence = ()) -> bool:
+        """A state of two or three numbers, after the steps `before`, in the grammar's own way
+        (`fan` has none of its own).
+        """
+        return (self.dfs if self.style.grammar == "dfs" else self.blocks)(numbers, list(before))
+
+    def start(self) -> bool:
+        """The whole problem from its beginning."""
+        if len(self.problem.numbers) < 4:
+            return self.settle(self.problem.numbers)
+        getattr(self, f"run_{self.style.grammar}")()
+        return self.solved is not None
 
     def run_dfs(self) -> None:
         for step, rest in self.first_steps():
@@ -233,10 +246,10 @@ class _Writer:
         joined = set()
         choices = self.promising(pairs(self.problem.numbers), self._fan_states)
         for (a, b), (c, d) in self.first(choices, lambda item: item[0]):
-            results = values(a, b)
+            results = results_of(a, b)
             self.say(f"try {a} {b} get {words(results)} rest {c} {d} for {self.goal}")
             for kept, other in ((c, d), (d, c)) if c != d else ((c, d),):
-                wanted = values(self.goal, kept)
+                wanted = results_of(self.goal, kept)
                 self.say(f"keep {kept} want {words(wanted)} :")
                 for result in results:
                     hit = self.get(result, other, wanted)
@@ -251,10 +264,10 @@ class _Writer:
                     return
             if ((c, d), (a, b)) not in joined:
                 joined.add(((a, b), (c, d)))
-                others = values(c, d)
+                others = results_of(c, d)
                 self.say(f"join {c} {d} get {words(others)} :")
                 for result in results:
-                    shown, hit = _hit(values(self.goal, result), others)
+                    shown, hit = first_hit(results_of(self.goal, result), others)
                     self.say(f"{result} want {words(shown)} {'no' if hit is None else 'yes'}")
                     if hit is not None:
                         self.solved = [
@@ -268,7 +281,7 @@ class _Writer:
     @staticmethod
     def _fan_states(item) -> list[tuple[int, ...]]:
         (a, b), rest = item
-        return [tuple(sorted((*rest, value))) for value in values(a, b)]
+        return [tuple(sorted((*rest, value))) for value in results_of(a, b)]
 
 
 def think(
@@ -280,19 +293,16 @@ def think(
     """A long chain for a problem of 2 to 4 numbers: `<think> ... </think> <answer> ... </answer>`
     as pieces.
 
-    `order` names what to try first: pairs `(a, b)` of a four-number problem (grammar `fan`), the number
-    kept for last `(k,)` of a three-number one. Returns None when the grammar cannot reach the goal (unsolvable, or only through zero, fractions
-    or huge values).
+    `order` names what to try first: pairs `(a, b)` of a four-number problem (grammar `fan`), the
+    number kept for last `(k,)` of a three-number one. Returns None when the grammar cannot reach
+    the goal (unsolvable, or only through zero, fractions or huge values).
     """
     if not 2 <= len(problem.numbers) <= 4:
         raise ValueError(f"chains are written for 2 to 4 numbers, got {len(problem.numbers)}")
-    writer = _Writer(problem, rng, style)
+    writer = Writer(problem, rng, style)
     writer.order = list(dict.fromkeys(order))
     writer.say(f"<think> use {words(problem.numbers)} for {problem.target}")
-    if len(problem.numbers) < 4:
-        writer.settle(problem.numbers)
-    else:
-        getattr(writer, f"run_{style.grammar}")()
+    writer.start()
     if writer.solved is None:
         return None
     writer.say(conclusion(problem, writer.solved))
@@ -307,44 +317,3 @@ def conclusion(problem: Problem, steps: list[tuple[int, str, int, int]]) -> str:
 
 def answer(problem: Problem, steps) -> str:
     return f"<answer> {oracle.expression(tuple(steps), problem.numbers)} </answer>"
-
-
-def solve(problem: Problem, rng: random.Random) -> list[Piece] | None:
-    """A straight chain of canonical steps (instruction `solve`), a random one of the solutions."""
-    steps = random_solution(problem, rng)
-    if steps is None:
-        return None
-    text = " ; ".join(step.text for step in steps)
-    return [(f"<think> {text} </think> <answer> {_task.answer(problem, steps)} </answer>", True)]
-
-
-def random_solution(problem: Problem, rng: random.Random):
-    """A winning sequence of steps, drawn step by step among the alive ones; None if there is none."""
-    state, steps = problem, []
-    if not _task.solvable(state):
-        return None
-    while len(state.numbers) > 1:
-        alive = [s for s in _task.legal_steps(state) if oracle.solvable(s.rest, state.target)]
-        step = rng.choice(alive)
-        steps.append(step)
-        state = Problem(step.rest, state.target)
-    return tuple(steps)
-
-
-def judge(state: Problem, rng: random.Random, style: Style = Style()) -> list[Piece]:
-    """Is this state of two or three numbers alive? The listing, then the verdict (instruction
-    `judge`).
-    """
-    writer = _Writer(state, rng, replace(style, give_up=0.0))
-    writer.say(f"<think> use {words(state.numbers)} for {state.target}")
-    alive = writer.settle(state.numbers)
-    writer.say(f"</think> <answer> {'alive' if alive else 'dead'} </answer>")
-    return writer.pieces
-
-
-def propose(problem: Problem, rng: random.Random, n: int = 3) -> list[Piece]:
-    """Several distinct next steps, alive ones first (instruction `propose`)."""
-    steps = [s for s in _task.legal_steps(problem) if 0 < s.result <= LARGEST]
-    rng.shuffle(steps)
-    steps.sort(key=lambda s: not oracle.solvable(s.rest, problem.target))
-    return [(f"<answer> {' ; '.join(s.text for s in steps[:n])} </answer>", True)]

@@ -1,8 +1,11 @@
-"""Comparisons of ways to write a chain (notebook 01, section 3), judged on the validation splits only.
+"""Comparisons of ways to write a chain (notebook 01, section 3), judged on the validation splits
+only.
 
-* `grammars`: the recipe of `nano-think` with chains, and the drills of their equality test, in each of the three grammars. (`fan`
-  and `blocks` share the test, so they start from `nano-base`; `dfs` starts from a base of its own, made by the same recipe.)
-* `numbers`: 4-number chains alone, from random weights, with numbers as words and with numbers in digits.
+* `grammars`: the recipe of `nano-think` with chains, and the drills of their equality test, in each
+  of the three grammars. (`fan` and `blocks` share the test, so they start from `nano-base`; `dfs`
+  starts from a base of its own, made by the same recipe.)
+* `numbers`: 4-number chains alone, from random weights, with numbers as words and with numbers in
+  digits.
 
 `o1lib train comparisons` redoes them; what is finished is kept, so a stopped comparison goes on.
 """
@@ -15,22 +18,26 @@ from pathlib import Path
 
 from o1lib.lab.paths import data_dir, outputs_dir
 from o1lib.lab.runlog import RunLog
+from o1lib.learning.supervised import TrainConfig, train
 from o1lib.model.checkpoints import load
 from o1lib.model.network import build_model
 from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture, base_parts, think_part, think_parts
-from o1lib.policy.supervised import TrainConfig, train
 from o1lib.policy.traces import Style
-from o1lib.recipes.checkpoints import RECIPES, greedy_results
+from o1lib.recipes.checkpoints import RECIPES
+from o1lib.recipes.scores import greedy_results
 from o1lib.tasks.countdown import Countdown
 
+LOSSES = ("loss", "loss_yes", "loss_no", "loss_numbers")
 CUTOFFS = (64, 128, 192, 256, 384, 512, 768, 1024)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of a comparison: its name, the grammar, whether numbers are digits, where it starts, and the seeds it is run with."""
+    """One arm of a comparison: its name, the grammar, whether numbers are digits, where it starts,
+    and the seeds it is run with.
+    """
 
     comparison: str
     name: str
@@ -52,7 +59,24 @@ ARMS = (
 )
 
 
-def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dict]]:
+def measure(seed: int, folder: Path, arm: Arm, n: int = 200) -> Iterator[dict]:
+    """The measurements of one arm and seed, for an experiment: the success of each split at each
+    cut-off (`step`), and the losses by kind of token (`step` and `tokens`: tokens seen).
+    """
+    table, curve = run_arm(arm, seed, n, folder)
+    for row in table:
+        name = f"success, {row['split']}"
+        yield {"step": row["cutoff"], "metric": name, "value": row["correct"] / row["n"]}
+    for row in curve:
+        at = {"step": row["tokens"], "tokens": row["tokens"]}
+        for name in LOSSES:
+            if row[name] != "":
+                yield at | {"metric": name, "value": row[name]}
+
+
+def run_arm(
+    arm: Arm, seed: int = 0, n: int = 200, folder: Path | None = None
+) -> tuple[list[dict], list[dict]]:
     """Train and judge one arm; returns the rows of the success table and of the loss curves."""
     tokenizer, style = build_tokenizer(digits=arm.digits), Style(arm.grammar)
     if arm.recipe:
@@ -65,7 +89,8 @@ def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dic
             TrainConfig(arm.tokens, 1024, 1024, lr=2e-3),
         )
         parts = {"think": (1.0, think_part(4, style))}
-    folder = outputs_dir() / "runs" / f"{arm.comparison}-{arm.name}-{config.tokens}-{seed}"
+    name = f"{arm.comparison}-{arm.name}-{config.tokens}-{seed}"
+    folder = folder or outputs_dir() / "runs" / name
     label = f"{arm.comparison} {arm.name} {seed}"
     log = train(model, Mixture(parts, tokenizer, seed), config, folder, label=label)
     key = {"comparison": arm.comparison, "name": arm.name, "seed": seed}
@@ -83,8 +108,8 @@ def run_arm(arm: Arm, seed: int = 0, n: int = 200) -> tuple[list[dict], list[dic
 
 
 def _base(name: str, style: Style):
-    """The base model that chains of a grammar start from: the shipped one, which drills the test of `fan` and `blocks`, or its recipe
-    with the tests of `dfs`.
+    """The base model that chains of a grammar start from: the shipped one, which drills the test of
+    `fan` and `blocks`, or its recipe with the tests of `dfs`.
     """
     if style.grammar != "dfs":
         return load(name)[0]
@@ -102,14 +127,16 @@ def _curve(log: RunLog, key: dict, points: int = 60) -> Iterator[dict]:
     for start in range(0, len(log.rows) - size + 1, size):
         part = log.rows[start : start + size]
         row = key | {"tokens": part[-1]["tokens"]}
-        for name in ("loss", "loss_yes", "loss_no", "loss_numbers"):
+        for name in LOSSES:
             found = [r[name] for r in part if isinstance(r.get(name), (int, float))]
             row[name] = sum(found) / len(found) if found else ""
         yield row
 
 
-def compare(out: str | Path | None = None, arms=ARMS, n: int = 200) -> Path:
-    """Run what is missing of the comparisons; returns the folder of `comparisons.csv` and `curves.csv`."""
+def run_grammars(out: str | Path | None = None, arms=ARMS, n: int = 200) -> Path:
+    """Run what is missing of the comparisons; returns the folder of `comparisons.csv` and
+    `curves.csv`.
+    """
     out = Path(out or data_dir() / "logs")
     table, curves = RunLog(out / "comparisons.csv"), RunLog(out / "curves.csv")
     finished = {(row["comparison"], row["name"], row["seed"]) for row in curves.rows}

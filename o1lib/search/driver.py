@@ -20,7 +20,7 @@ from o1lib.model.tokenizer import encode_text
 from o1lib.search.budget import Budget, Cost, OutOfBudget
 from o1lib.search.nodes import Found, SearchResult, answer_of
 from o1lib.search.parts import Part
-from o1lib.search.requests import Check, Logprobs, Prefix, Request, Sample, Score
+from o1lib.search.requests import Check, Logprobs, Prefix, Request, Sample, Score, Scorer
 from o1lib.tasks.base import Verdict
 from o1lib.tasks.space import Space
 
@@ -163,15 +163,23 @@ def _turn(running: list[_Run], policy: Policy, budget: Budget, seed: int) -> Non
     scores = [(run, i, r) for run, i, r in asked if isinstance(r, Score)]
     for scorer in {id(r.scorer): r.scorer for _, _, r in scores}.values():
         mine = [(run, i, r) for run, i, r in scores if r.scorer is scorer]
-        flat = [(r.prompt, response) for _, _, r in mine for response in r.responses]
-        values = iter(scorer.score([p for p, _ in flat], [x for _, x in flat]))
-        for run, i, r in mine:
-            run.replies[i] = [next(values) for _ in r.responses]
+        groups = [(r.prompt, r.responses) for _, _, r in mine]
+        for (run, i, _), scores in zip(mine, score_groups(scorer, groups), strict=True):
+            run.replies[i] = scores
     for run, i, r in asked:
         if isinstance(r, Check):
             run.replies[i] = _verdict(run, r.response)
     for run, _ in paid:
         run.answer()
+
+
+def score_groups(scorer: Scorer, groups: Sequence[tuple[str, Sequence[Prefix]]]) -> list:
+    """What a scorer says of groups of responses; one that can reads what they share once."""
+    if hasattr(scorer, "score_groups"):
+        return scorer.score_groups(groups)
+    flat = [(prompt, response) for prompt, responses in groups for response in responses]
+    scores = iter(scorer.score([p for p, _ in flat], [x for _, x in flat]))
+    return [[next(scores) for _ in responses] for _, responses in groups]
 
 
 def _affordable(run: _Run, policy: Policy, budget: Budget) -> list[Request]:

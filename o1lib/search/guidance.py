@@ -23,8 +23,19 @@ def _written(here: TreeNode):
 @part
 def value(space: Space, nodes: Sequence[TreeNode], scorer: Scorer):
     """What a scorer (a value head, a process reward model) gives the last token."""
-    [scores] = yield [Score(scorer, space.prompt, tuple(_written(here) for here in nodes))]
-    return [some[-1] if some else 0.0 for some in scores]
+    families: dict[int, list[int]] = {}  # children of one node are read together
+    for i, here in enumerate(nodes):
+        families.setdefault(id(here.parent), []).append(i)
+    asked = [
+        Score(scorer, space.prompt, tuple(_written(nodes[i]) for i in family))
+        for family in families.values()
+    ]
+    replies = yield asked
+    values = [0.0] * len(nodes)
+    for family, scores in zip(families.values(), replies, strict=True):
+        for i, numbers in zip(family, scores, strict=True):
+            values[i] = numbers[-1] if numbers else 0.0
+    return values
 
 
 @part

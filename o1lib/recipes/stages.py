@@ -1,0 +1,107 @@
+"""What recipes are made of: supervised training, and the training of a value head. Each is a value
+with a `build`.
+
+`build(run_dir, device, **options)` trains (going on where a stopped run was saved) and returns what
+it made, or None where it was stopped before its end (`stop_after`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from o1lib.lab.runlog import RunLog
+from o1lib.learning.supervised import TrainConfig, train
+from o1lib.learning.values import label_rows, train_value
+from o1lib.model.checkpoints import load
+from o1lib.model.heads import ValueHead
+from o1lib.model.network import SIZES, build_model
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import build_tokenizer
+from o1lib.policy.corpus import Mixture
+from o1lib.recipes.scores import scores
+from o1lib.reward.process import Label, label_visited_nodes
+from o1lib.tasks.countdown import Countdown
+
+
+@dataclass(frozen=True)
+class Made:
+    """A network, the logs of its stages by name, and what else its card says."""
+
+    model: torch.nn.Module
+    logs: dict[str, RunLog]
+    card: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A policy trained on parts of the corpus.
+
+    Args:
+        parent: the name of a size, or of another checkpoint.
+        parts: makes the parts of the mixture.
+        numbers: of the puzzles that it is scored on; None for a base model.
+    """
+
+    parent: str
+    parts: Callable[[], dict]
+    config: TrainConfig
+    numbers: int | None = None
+    seed: int = 0
+
+    @property
+    def settings(self) -> dict:
+        return asdict(self.config)
+
+    def build(self, run_dir: Path, device: str, **options) -> Made | None:
+        if self.parent in SIZES:
+            model = build_model(self.parent, self.seed).to(device)
+        else:
+            model = load(self.parent, device)[0]
+        mixture = Mixture(self.parts(), build_tokenizer(), self.seed)
+        log = train(model, mixture, self.config, run_dir, **options)
+        last = log.rows[-1]
+        if last["tokens"] < self.config.tokens:
+            return None
+        card = {"tokens": last["tokens"], "updates": last["step"], "loss": round(last["loss"], 4)}
+        if self.numbers:
+            card["scores"] = scores(Policy(model, build_tokenizer()), self.numbers)
+        return Made(model, {"log": log}, card)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value head, trained on what its parent visits on training problems, in one pass."""
+
+    parent: str
+    numbers: int
+    problems: int
+    samples: int
+    lr: float
+    seed: int = 0
+
+    @property
+    def settings(self) -> dict:
+        return {"problems": self.problems, "samples": self.samples, "lr": self.lr}
+
+    def build(self, run_dir: Path, device: str, **options) -> Made | None:
+        policy, task = Policy.load(self.parent, device), Countdown(self.numbers)
+        labels: list[Label] = []
+        for start in tqdm(range(0, self.problems, 500), desc="rollouts", leave=False):
+            some = range(start, min(self.problems, start + 500))
+            asked = [task.train_problem(i) for i in some]
+            labels += label_visited_nodes(policy, task, asked, self.samples)
+        head = ValueHead.from_policy(policy, self.seed)
+        settings = {"epochs": 1, "lr": self.lr, "batch_tokens": 1024, "seed": self.seed}
+        log = train_value(head, labels, run_dir, **settings, **options)
+        losses = log.column("reward_loss")
+        if log.rows[-1]["tokens"] < sum(map(len, label_rows(head.tokenizer, labels))):
+            return None
+        last = losses[-100:]
+        card = {"updates": len(losses), "loss": round(sum(last) / len(last), 4)}
+        card["config"] = self.settings | {"labels": len(labels)}
+        return Made(head.model, {"log": log}, card)
