@@ -1,3 +1,3 @@
 """o1lib: the o1 roadmap on a laptop."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

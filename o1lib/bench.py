@@ -1,5 +1,5 @@
-"""Speed, measured: `o1lib bench traces | rollouts | search | rl`. Ratios of things run in turn in one process,
-never absolute claims.
+"""Speed, measured: `o1lib bench traces | rollouts | search | rl`. Ratios of things run in turn in
+one process, never absolute claims.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def bench_traces(seconds: float = 5.0) -> float:
     rate = written / (time.perf_counter() - begun)
     tokens = len(encode(build_tokenizer(), document)[0])
     print(
-        f"traces: {rate:.0f} chains a second on one core (4 numbers, grammar {traces.Style().grammar}; the last had {tokens} tokens)"
+        f"traces: {rate:.0f} chains a second on one core "
+        f"(4 numbers, grammar {traces.Style().grammar}; the last had {tokens} tokens)"
     )
     return rate
 
@@ -104,20 +105,25 @@ def bench_rollouts(
         "roofline": roofline,
     }
     facts = machine.describe()
-    print(f"{size}: {n_prompts} prompts x {n} samples, at most {limit} new tokens (mean {sum(lengths) / len(lengths):.0f}), "
-          f"{str(dtype).removeprefix('torch.')}, {facts['threads']} threads, median of {repeats}")  # fmt: skip
-    print(f"  ours {result['ours']:,.0f} useful tok/s, generate {result['generate']:,.0f}, ratio: {ratio:.1f} "
-          f"({min(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f} to {max(o / t for o, t in zip(ours_rate, theirs_rate, strict=True)):.1f})")  # fmt: skip
+    ratios = [o / t for o, t in zip(ours_rate, theirs_rate, strict=True)]
     print(
-        f"  roofline {roofline:,.0f} tok/s (matrix products + KV traffic); ours reaches {result['ours'] / roofline:.0%} of it"
+        f"{size}: {n_prompts} prompts x {n} samples, at most {limit} new tokens "
+        f"(mean {sum(lengths) / len(lengths):.0f}), {str(dtype).removeprefix('torch.')}, "
+        f"{facts['threads']} threads, median of {repeats}\n"
+        f"  ours {result['ours']:,.0f} useful tok/s, generate {result['generate']:,.0f}, "
+        f"ratio: {ratio:.1f} ({min(ratios):.1f} to {max(ratios):.1f})\n"
+        f"  roofline {roofline:,.0f} tok/s (matrix products + KV traffic); ours reaches "
+        f"{result['ours'] / roofline:.0%} of it"
     )
     return result
 
 
 def bench_search(checkpoint: str = "nano-think", problems: int = 64, repeats: int = 3) -> dict:
-    """The batched driver against one problem at a time: the same strategies, the same problems, the same results.
+    """The batched driver against one problem at a time: the same strategies, the same problems,
+    the same results.
 
-    Prints seconds and the ratio of each strategy. The value head is fresh: its speed does not depend on its weights.
+    Prints seconds and the ratio of each strategy. The value head is fresh: its speed does not
+    depend on its weights.
     """
     policy = Policy.load(checkpoint)
     numbers = 3 if checkpoint.startswith("nano") else 4
@@ -147,16 +153,20 @@ def bench_search(checkpoint: str = "nano-think", problems: int = 64, repeats: in
         pairs = [one / many for one, many in zip(times[1], times[problems], strict=True)]
         ratios[name] = median(pairs)
         same = sum(a == b for a, b in zip(answers[1], answers[problems], strict=True))
-        print(f"  {name}: one at a time {median(times[1]):.2f} s, batched {median(times[problems]):.2f} s, "
-              f"ratio: {ratios[name]:.1f} ({min(pairs):.1f} to {max(pairs):.1f}), {same} of {problems} answers the same")  # fmt: skip
+        print(
+            f"  {name}: one at a time {median(times[1]):.2f} s, "
+            f"batched {median(times[problems]):.2f} s, ratio: {ratios[name]:.1f} "
+            f"({min(pairs):.1f} to {max(pairs):.1f}), {same} of {problems} answers the same"
+        )
     return ratios
 
 
 def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int = 256) -> dict:
-    """One GRPO update, ours against TRL's `GRPOTrainer`: the same model, problems, group size, lengths, float32, one process.
+    """One GRPO update, ours against TRL's `GRPOTrainer`: the same model, problems, group size,
+    lengths, float32, one process.
 
-    Prints seconds per update (median, the first not counted) and where they go. The learning rate is so low that both
-    policies stay what they are.
+    Prints seconds per update (median, the first not counted) and where they go. The learning rate
+    is so low that both policies stay what they are.
     """
     from o1lib.backends.trl import grpo_trainer, timed_steps
 
@@ -201,20 +211,23 @@ def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int 
     length = sum(r["length"] for r in log.rows[1:]) / len(log.rows[1:])
     used = sum(r["informative_share"] for r in log.rows[1:]) / len(log.rows[1:])
     facts = machine.describe()
-    print(f"rl: nano-think, {prompts} prompts x {n}, at most {max_new_tokens} new tokens (mean {length:.0f}), float32, "
-          f"{facts['threads']} threads, median of {steps}")  # fmt: skip
+    print(
+        f"rl: nano-think, {prompts} prompts x {n}, at most {max_new_tokens} new tokens "
+        f"(mean {length:.0f}), float32, {facts['threads']} threads, median of {steps}"
+    )
     result = {}
     for name, times in (("ours", ours), ("TRL", theirs)):
         total, generation = median(t for t, _ in times), median(g for _, g in times)
         result[name] = total
         print(
-            f"  {name}: {total:.2f} s an update, {generation:.2f} s of it sampling, {total - generation:.2f} s the rest"
+            f"  {name}: {total:.2f} s an update, {generation:.2f} s of it sampling, "
+            f"{total - generation:.2f} s the rest"
         )
     result["ratio"] = result["TRL"] / result["ours"]
     ratios = [t / o for (t, _), (o, _) in zip(theirs, ours, strict=True)]
     print(
-        f"  ratio: {result['ratio']:.1f} ({min(ratios):.1f} to {max(ratios):.1f}); ours leaves out groups of equal "
-        f"rewards and updates on {used:.0%} of the completions"
+        f"  ratio: {result['ratio']:.1f} ({min(ratios):.1f} to {max(ratios):.1f}); ours leaves out "
+        f"groups of equal rewards and updates on {used:.0%} of the completions"
     )
     return result
 
@@ -227,9 +240,17 @@ def _generate(model, tokenizer, prompts: list[list[int]], n: int, limit: int, se
     torch.manual_seed(seed)
     with torch.inference_mode():
         out = model.generate(
-            ids, attention_mask=(ids != pad).long(), do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
-            num_return_sequences=n, max_new_tokens=limit, pad_token_id=pad, eos_token_id=eos,
-        )[:, longest:]  # fmt: skip
+            ids,
+            attention_mask=(ids != pad).long(),
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            num_return_sequences=n,
+            max_new_tokens=limit,
+            pad_token_id=pad,
+            eos_token_id=eos,
+        )[:, longest:]
     ended = (out == eos).int().cumsum(1)
     return int(((ended == 0) | ((out == eos) & (ended == 1))).sum())
 
@@ -247,7 +268,9 @@ def _seconds(function, least: float = 0.05) -> float:
 
 @torch.inference_mode()
 def _roofline(sampler: LlamaSampler, lengths: list[int], prompt_length: int) -> float:
-    """Tokens a second if there were only the matrix products and, from memory, one reading of the KV cache a step."""
+    """Tokens a second if there were only the matrix products and, from memory, one reading of the
+    KV cache a step.
+    """
     sizes = [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512]
     sizes = [s for s in sizes if s < len(lengths)] + [len(lengths)]
     matrices = [m for layer in sampler.layers for m in layer] + [sampler.head]

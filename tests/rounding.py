@@ -8,8 +8,9 @@ NEAR = 1e-5  # how far rounding may move the boundary between two words
 
 
 def assert_same_up_to_rounding(policy, prompt, one, other, *, seed, index=0, temperature=1.0):
-    """Two token lists that the same noise drew for sample `index` of a prompt: equal, or first different where the noise lies
-    within rounding of a boundary between the two words, by the model's own forward pass.
+    """Two token lists that the same noise drew for sample `index` of a prompt: equal, or first
+    different where the noise lies within rounding of a boundary between the two words, by the
+    model's own forward pass.
     """
     pairs = zip(one, other, strict=False)
     at = next((t for t, (a, b) in enumerate(pairs) if a != b), None)

@@ -426,7 +426,9 @@ def test_kl_losses_have_the_exact_gradient(kind):
 
 
 def test_the_k3_loss_is_right_after_several_minibatches():
-    """Its samples may come from other weights than those that are trained: its mean is still the KL of these."""
+    """Its samples may come from other weights than those that are trained: its mean is still the
+    KL of these.
+    """
     ref, theta = tiny_policy(1), tiny_policy(0).requires_grad_()
     old = sequences(tiny_policy(2))[::WORDS, :1]
     rows = Rows.given(

@@ -78,9 +78,16 @@ def test_greedy_equals_transformers(policy):
 def test_any_head_layout(shape):
     heads, kv_heads = shape
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=heads,
-        num_key_value_heads=kv_heads, max_position_embeddings=256, initializer_range=0.3, rms_norm_eps=1e-5,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+        rms_norm_eps=1e-5,
+    )
     torch.manual_seed(0)
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():  # gains that are not one, as after training
@@ -95,7 +102,9 @@ def test_any_head_layout(shape):
 
 
 def test_independent_of_the_batch(policy):
-    """Rows that finish early, other prompts, their order and number have no part in a sample, up to rounding."""
+    """Rows that finish early, other prompts, their order and number have no part in a sample, up
+    to rounding.
+    """
     options = {"max_new_tokens": 50, "seed": 5, "stop": ("no", "(", "cat")}
     together = policy.sample(PROMPTS, 4, **options)
     reversed_ = policy.sample(PROMPTS[::-1], 4, **options)[::-1]
@@ -115,7 +124,7 @@ def test_independent_of_the_batch(policy):
 
 
 def test_same_up_to_rounding_means_something(policy):
-    """The assertion itself: another seed's chain, or one with another word in it, is not the same."""
+    """The assertion itself: another seed's chain, or one with another word, is not the same."""
     [[one]] = policy.sample(PROMPTS[:1], max_new_tokens=30, seed=5)
     [[other]] = policy.sample(PROMPTS[:1], max_new_tokens=30, seed=6)
     changed = [*one.token_ids[:10], (one.token_ids[10] + 500) % 1000, *one.token_ids[11:]]
@@ -132,7 +141,7 @@ def test_a_repeated_prompt_gets_other_samples(policy):
 
 
 def test_frequencies_match_the_softmax(policy):
-    """Chi-square of 20,000 first tokens against the model's own probabilities, at the 0.1% level."""
+    """Chi-square of 20,000 first tokens against the model's probabilities, at the 0.1% level."""
     n = 20_000
     samples = [s for _ in range(1) for s in policy.sample([PROMPTS[0]], n, max_new_tokens=1)[0]]
     with torch.inference_mode():
@@ -173,7 +182,9 @@ def test_noise_is_uniform_and_reproducible():
 
 
 def test_noise_is_never_one():
-    """The key whose noise has all bits set (the hash is undone by hand): the last word is drawn only if it is possible."""
+    """The key whose noise has all bits set (the hash is undone by hand): the last word is drawn
+    only if it is possible.
+    """
     bits, x = 64, (1 << 64) - 1
 
     def undo_shift(x, by):

@@ -141,7 +141,9 @@ WORLDS = [Countdown(4), Arithmetic(4), Jugs()]
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda w: type(w).__name__)
 def test_every_search_solves_every_world_with_the_truth_as_guidance(world):
-    """Where the oracle says what is alive (in Jugs: how near), each search ends at a right answer by itself."""
+    """Where the oracle says what is alive (in Jugs: how near), each search ends at a right answer
+    by itself.
+    """
 
     @part
     def near(space, nodes):

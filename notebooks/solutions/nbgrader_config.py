@@ -1,4 +1,4 @@
-"""Settings for `nbgrader generate_assignment`: it then makes the stubs that `make exercises` makes."""
+"""`nbgrader generate_assignment` then makes the stubs of `make exercises`."""
 
 c = get_config()  # noqa: F821
 c.ClearSolutions.code_stub = {

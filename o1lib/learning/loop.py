@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def learn(
     """
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with only_run(run_dir), _fast_attention(learner):
+    with only_run(run_dir), attention.grouped(*(m.model for m in learner.models.values())):
         identity = {
             **environment(),
             "weights": {role: describe(model) for role, model in learner.models.items()},
@@ -173,21 +173,6 @@ def _with_values(learner: Learner, batch: Batch) -> Batch:
     if "critic" not in learner.models or not batch.rows or len(batch.values):
         return batch
     return replace(batch, values=critic_values(learner.network("critic"), batch.rows))
-
-
-@contextmanager
-def _fast_attention(learner: Learner) -> Iterator[None]:
-    """Train with the grouped attention on a CPU; what was set before comes back however the block
-    ends.
-    """
-    networks = [m.model for m in learner.models.values()]
-    before = [n.config._attn_implementation for n in networks]
-    with ExitStack() as stack:
-        for network, name in zip(networks, before, strict=True):
-            if next(network.parameters()).device.type == "cpu":
-                stack.callback(network.set_attn_implementation, name)
-                network.set_attn_implementation(attention.NAME)
-        yield
 
 
 @contextmanager

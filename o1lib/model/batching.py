@@ -15,7 +15,9 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
 
 def like_lengths(lengths: list[int], limit: int) -> Iterator[tuple[list[int], int]]:
-    """Indices of rows of like length, longest first, with the length to pad them to: at most `limit` tokens together."""
+    """Indices of rows of like length, longest first, with the length to pad them to: at most
+    `limit` tokens together.
+    """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     while order:
         rows = [order.pop()]

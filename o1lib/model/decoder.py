@@ -1,4 +1,5 @@
-"""The engine room: a small Llama's weights laid out for decoding, and its forward pass over a cache.
+"""The engine room: a small Llama's weights laid out for decoding, and its forward pass over a
+cache.
 
 What makes it fast, in the order of what it saves:
 
@@ -52,8 +53,8 @@ class LlamaDecoder:
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = model.model.layers[0].self_attn.head_dim
         self.eps, self.limit = config.rms_norm_eps, config.max_position_embeddings
-        # Batched products read a part of the cache in place in float32; in bfloat16 oneDNN copies it
-        # first.
+        # Batched products read a part of the cache in place in float32; in bfloat16 oneDNN copies
+        # it first.
         self.cache_dtype = torch.float32 if self.device.type == "cpu" else dtype
         self.row_multiple = BF16_ROWS if dtype == torch.bfloat16 else 1
         frequencies = model.model.rotary_emb.inv_freq.float().to(self.device)

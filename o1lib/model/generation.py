@@ -1,8 +1,11 @@
 """Generation, the part that every model shares: keyed noise, the choice of a token, and options.
 
-The noise of a token is a hash of (seed, prompt, sample, position), so what else is in the batch has no part in a sample. *Up to
-rounding*: matrix products of another shape round otherwise, and where the noise lies within such a rounding of the boundary between
-two words, the other word is drawn (in about one chain of some hundred with random weights, hardly ever with trained ones).
+The noise of a token is a hash of (seed, prompt, sample, position), so what else is in the batch
+has no part in a sample. *Up to
+rounding*: matrix products of another shape round otherwise, and where the noise lies within such a
+    rounding of the boundary between
+two words, the other word is drawn (in about one chain of some hundred with random weights, hardly
+ever with trained ones).
 
 Used by `o1lib.model.sampler` (a plain Llama, fast) and `o1lib.model.plain` (any model).
 """
@@ -42,7 +45,8 @@ def uniform_noise(keys: torch.Tensor, start: int, length: int) -> torch.Tensor:
     for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
         x = (x ^ _shift_right(x, shift)) * factor
     x = x ^ _shift_right(x, 31)
-    # In float32 the largest of these rounds up to one, which would draw the last word, however impossible.
+    # In float32 the largest of these rounds up to one, which would draw the last word, however
+    # impossible.
     return ((_shift_right(x, 40).float() + 0.5) * 2.0**-24).clamp_(max=1 - 2.0**-24)
 
 
@@ -84,7 +88,9 @@ def each(value, prompts: Sequence) -> list:
 
 
 def check_temperature(temperature: float) -> None:
-    """Raise `ValueError` for a temperature that is neither 0 nor a number large enough to divide by."""
+    """Raise `ValueError` for a temperature that is neither 0 nor a number large enough to divide
+    by.
+    """
     if temperature != 0 and not 1e-6 <= temperature < float("inf"):
         raise ValueError(f"temperature must be 0, or from 1e-6 upwards, got {temperature}")
 
@@ -153,8 +159,8 @@ class Settings:
 def pick_token(
     logits: torch.Tensor, temperature: float | torch.Tensor, noise: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A token per row and its log-probability: the largest logit where the temperature is zero, else
-    the word at which the cumulative probability passes the noise.
+    """A token per row and its log-probability: the largest logit where the temperature is zero,
+    else the word at which the cumulative probability passes the noise.
 
     Args:
         logits: (rows, vocabulary), float32.

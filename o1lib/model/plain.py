@@ -1,4 +1,6 @@
-"""The plain path: any causal language model of transformers, through its own forward pass and cache."""
+"""The plain path: any causal language model of transformers, through its own forward pass and
+cache.
+"""
 
 from __future__ import annotations
 

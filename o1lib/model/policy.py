@@ -167,8 +167,8 @@ class Policy:
     def sample_each(
         self, requests: Sequence[Sample], seeds: Sequence[int], progress=None
     ) -> list[list[Response]]:
-        """Responses to requests that may differ in all they ask for, each with a seed of its own, in
-        one batch (or, where there are many rows, in turns: prompts of like length together).
+        """Responses to requests that may differ in all they ask for, each with a seed of its own,
+        in one batch (or, where there are many rows, in turns: prompts of like length together).
         """
         if not requests:
             return []

@@ -1,7 +1,8 @@
 """What is asked of a language model: to write, or to say how likely a text is.
 
-Searches ask this of their driver, the driver asks it of a `Policy` for hundreds of problems at once. A prefix is text, or, where a
-policy wrote it, its token ids, so that they need not be guessed from the text.
+Searches ask this of their driver, the driver asks it of a `Policy` for hundreds of problems at
+once. A prefix is text, or, where a policy wrote it, its token ids, so that they need not be
+guessed from the text.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Logprobs:
-    """Ask for the log-probability (nats, the sum over its tokens) of each of several continuations of a prefix."""
+    """Ask for the log-probability (nats, the sum over its tokens) of each of several continuations
+    of a prefix.
+    """
 
     prompt: str
     prefix: Prefix

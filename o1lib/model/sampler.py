@@ -130,6 +130,6 @@ class LlamaSampler(LlamaDecoder):
         before, after, ids = self.continue_all(contexts, continuations)
         states = torch.cat((before[:, -1:][self.groups(len(contexts), counts)], after[:, :-1]), 1)
         logits = self.readings(states)
-        chosen = logits.gather(-1, ids[:, :, None])[..., 0] - logits.logsumexp(-1)
+        chosen = logits.log_softmax(-1).gather(-1, ids[:, :, None])[..., 0]
         rows = iter(chosen.cpu())
         return [[next(rows)[: len(row)] for row in group] for group in continuations]

@@ -1,7 +1,7 @@
 """The experiments of the course, by name: `o1lib experiment NAME`.
 
-Each arm is a function of a seed and a folder that yields measurements (`o1lib.lab.experiments`). All
-measure on the validation splits, of which no arm learns.
+Each arm is a function of a seed and a folder that yields measurements (`o1lib.lab.experiments`).
+All measure on the validation splits, of which no arm learns.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Process rewards: labels of partial solutions from Monte-Carlo rollouts.
 
-Labels by people are dear (800,000 were made for PRM800K). Instead, from every partial solution the policy goes on several times, and the
-share that ends right is the label (Math-Shepherd, Wang et al. 2023, arXiv 2312.08935, soft
-estimation). What is learned is thus the *value* of a step under this policy, which is neither
-whether the step is valid nor whether the state is alive.
+Labels by people are dear (800,000 were made for PRM800K). Instead, from every partial solution the
+policy goes on several times, and the share that ends right is the label (Math-Shepherd, Wang et
+al. 2023, arXiv 2312.08935, soft estimation). What is learned is thus the *value* of a step under
+this policy, which is neither whether the step is valid nor whether the state is alive.
 
 A `ValueHead` (`o1lib.model.heads`) is trained on such labels by `o1lib.learning.values`.
 
