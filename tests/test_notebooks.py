@@ -1,5 +1,6 @@
 """The notebook runner and its pages: any code page, offline, linked, true about failures."""
 
+import ast
 import base64
 import html
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from o1lib.lab import notebooks
+from o1lib.lab import notebooks, results
 from o1lib.lab.files import exclusive
 from o1lib.lab.findings import Finding
 from o1lib.lab.frontpage import first_sentence, front_page
@@ -246,3 +247,19 @@ def test_committed_notebooks_keep_widgets_but_no_progress_bars():
     assert cell == {"metadata": {}, "outputs": [outputs[1], {"text": "kept"}]}
     assert set(kept["metadata"]["widgets"][STATE]["state"]) == {"bb1", "bb2"}
     assert "papermill" not in kept["metadata"]
+
+
+def test_notebooks_use_what_the_library_says_they_use():
+    """`Used in notebook 04` in a module's docstring: the notebook imports that module."""
+    named = 0
+    for path in sorted((results.ROOT / "o1lib").rglob("*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        module = ".".join(path.relative_to(results.ROOT).with_suffix("").parts)
+        for number in re.findall(r"Used in notebook ([0-9]{2})", docstring):
+            [notebook] = (results.ROOT / "notebooks").glob(f"{number}_*.ipynb")
+            source = notebook.read_text(encoding="utf-8")
+            package, name = module.rsplit(".", 1)
+            joined = rf"from {re.escape(package)} import [^\n]*\b{name}\b"
+            assert module in source or re.search(joined, source), f"{module}, notebook {number}"
+            named += 1
+    assert named > 10

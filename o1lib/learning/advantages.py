@@ -4,7 +4,7 @@ like its equation.
 An advantage is a function `Batch -> list[Tensor]`: for every row one number (for all its tokens),
 or one per token. A row's reward R is the sum of its rewards; a group is the samples of one prompt.
 
-Used in notebook 04, sections 1 and 2.
+Used in notebook 04.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ corrections), pairs (preferences), documents (supervised).
 A collector is a function `learner -> Batch`. Every collector refuses problems with held-out goals,
 and follows from the learner alone: its weights, the number of the step, its memory.
 
-Used in notebook 04, sections 3 to 5.
+Used in notebook 04.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ up to its first mistake. Then one of two things follows:
 * any other mistake is replaced by what is right.
 
 Source: Ross et al. (2011), arXiv 1011.0686 (DAgger); POLICY: "cut failed chains and let the exact
-searcher finish them". Used in notebook 04, section 3.
+searcher finish them". Used in notebook 04.
 """
 
 from __future__ import annotations

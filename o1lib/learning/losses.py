@@ -7,7 +7,7 @@ be cut into micro-batches without changing the sum.
 Left out on purpose: an entropy bonus (our runs lose no entropy that it would save), sequence-level
 ratios.
 
-Used in notebook 04, section 2.
+Used in notebook 04.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ loss of a batch is the mean over its tokens that count, whatever the split.
 
 Left out on purpose: dropout, several epochs (documents are endless).
 
-Used in notebook 01, section 4.
+Used in notebook 01.
 """
 
 from __future__ import annotations

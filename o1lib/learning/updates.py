@@ -6,7 +6,7 @@ critic is `both(fit(ppo(), advantage=gae()), fit(value_loss, advantage=gae(), mo
 
 Left out on purpose: several processes; optimizers other than AdamW.
 
-Used in notebook 04, sections 2 and 3.
+Used in notebook 04.
 """
 
 from __future__ import annotations

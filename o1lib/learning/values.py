@@ -4,7 +4,7 @@ the one loop.
 Labels on one chain are learned from together: one row of tokens, a target at the end of each step,
 weighed by the rollouts behind it.
 
-Used in notebook 02, section 3.
+Used in notebook 02.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Critic, process reward model (at the ends of steps), outcome reward model and Br
 (at the last token) are all this network; only their losses differ. It is transformers'
 `LlamaForTokenClassification` with one label, so a checkpoint loads with `from_pretrained`.
 
-Used in notebook 02, section 3.
+Used in notebook 02.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ to find and count them.
 The detector reads the text only; it needs no labels, so it serves chains that a policy wrote as
 well as the writer's own.
 
-Used in notebook 01, section 3.
+Used in notebook 01.
 """
 
 from __future__ import annotations

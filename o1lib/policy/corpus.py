@@ -8,7 +8,7 @@ below its share *of tokens*; a document is never cut.
 `check_goals` reads every document before it is trained on and refuses held-out goals, whatever made
 the document.
 
-Used in notebook 01, sections 2 and 4.
+Used in notebook 01.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Replies to the other instructions: `solve`, `judge`, `propose` and `revise` (`think` is in
 `traces`).
 
-Used in notebook 01, section 4.
+Used in notebook 01.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ The six behaviors (paper, section 3.3 and Table 1) and their words: problem anal
 ..`, task decomposition `want`, task completion `get` and `so`, alternative proposal `try` / `keep`
 / `join`, self-evaluation `no` / `yes` / `dead`, self-correction `wait`.
 
-Used in notebook 01, section 3.
+Used in notebook 01.
 """
 
 from __future__ import annotations

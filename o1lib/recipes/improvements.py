@@ -6,7 +6,7 @@ are drawn more widely than the supervised chains had them. The step back *interp
 weights at the start and at the end: what was learned on the training goals largely stays, and so
 does what the start knew about all others (Wortsman et al. 2022, arXiv 2109.01903).
 
-Used in notebook 04, sections 3, 4 and 6.
+Used in notebook 04.
 """
 
 from __future__ import annotations

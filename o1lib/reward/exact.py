@@ -13,7 +13,7 @@ every value: the truth lies between `value` and `value + left_out`.
 Here the value of a state may depend on the whole text that led to it. Where a policy looks at the
 state alone, or where steps can cycle, see `o1lib.reward.markov`.
 
-Used in notebook 02, section 2.
+Used in notebook 02.
 """
 
 from __future__ import annotations

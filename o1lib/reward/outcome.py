@@ -3,7 +3,7 @@
 A reward is any function `(problems, responses) -> list of numbers`, one call for many, as TRL's
 are; these are the ones that need no training.
 
-Used in notebook 02, section 1.
+Used in notebook 02.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ this policy, which is neither whether the step is valid nor whether the state is
 
 A `ValueHead` (`o1lib.model.heads`) is trained on such labels by `o1lib.learning.values`.
 
-Used in notebook 02, sections 3 and 4.
+Used in notebook 02.
 """
 
 from __future__ import annotations

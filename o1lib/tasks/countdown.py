@@ -93,7 +93,7 @@ class Countdown:
         low, high: the range of the numbers of sampled problems.
         max_target: sampled goals are 1..max_target, but for those that the split holds out.
 
-    Used in notebook 00, section 2.
+    Used in notebook 00.
     """
 
     def __init__(self, n_numbers: int = 4, low: int = 1, high: int = 13, max_target: int = 100):
