@@ -9,14 +9,13 @@ from click.testing import CliRunner
 
 from o1lib import cli, doctor
 from o1lib.cli import main
-from o1lib.cli.evaluate import asked, read_options, resumable
+from o1lib.cli.evaluate import read_options, resumable
 from o1lib.lab.errors import is_for_users
 from o1lib.lab.files import exclusive
 from o1lib.model import checkpoints
 from o1lib.model.network import build_model
 from o1lib.model.policy import Policy
 from o1lib.tasks import Countdown
-from o1lib.tasks.prompted import Prompted
 
 GOOD = '{"numbers": [4, 6, 8, 8], "target": 24}\n\n{"numbers": [2, 3, 4], "target": 24}\n'
 
@@ -75,7 +74,7 @@ def test_command_writes_a_report_that_can_be_rechecked(tiny):
         (["evaluate", "--puzzles", "PUZZLES", "--resume"], "name it"),
         (["evaluate", "--puzzles", "PUZZLES", "--temperature", "warm"], "--temperature"),
         (["evaluate", "--puzzles", "PUZZLES", "--out", "PUZZLES"], "is read by this evaluation"),
-        (["evaluate", "--puzzles", "PUZZLES", "--prompt", "PUZZLES"], "must have {problem}"),
+        (["evaluate", "--puzzles", "PUZZLES", "--prompt", "PUZZLES"], "needs {problem}"),
         (["evaluate", "--puzzles", "PUZZLES", "--out", "/dev/null"], "no ordinary file"),
         (["evaluate", "--puzzles", "PUZZLES", "--out", "/"], "cannot be written"),
         (["bench", "traces", "--seconds", "nan"], "not a finite number"),
@@ -96,7 +95,7 @@ def test_errors_are_clear_and_exit_with_2(tiny, arguments, message):
 
 
 def test_a_bug_is_not_reported_as_a_mistake_of_the_user(tiny, monkeypatch):
-    def buggy(name):
+    def buggy(name, **options):
         return int("x")
 
     monkeypatch.setattr(Policy, "load", buggy)
@@ -241,28 +240,17 @@ def test_a_second_evaluation_of_one_report_is_refused(tiny):
     assert "another run is writing" in done.output
 
 
-def test_a_model_of_others_is_told_the_rules(tiny):
-    class Foreign:
-        class tokenizer:
-            @staticmethod
-            def get_vocab():
-                return {"a": 0}
-
-    problem = Countdown().problem([4, 6, 10, 11], 24)
-    task = asked(Foreign, None)[0]
-    text = task.prompt(problem)
-    assert "make 24 from 4 6 10 11" in text
-    assert "<answer>" in text
-    assert task.verify(problem, "<answer> 1 </answer>").reason
-    for trained_here in (tiny / "tiny", "nano-think"):
-        ours = asked(Policy.load(trained_here), None)
-        assert ours[1] is None
-    assert ours[0].prompt(problem) == "think : make 24 from 4 6 10 11"
+def test_prompts_follow_the_template(tiny):
+    """A template of one's own wraps what the task asks; the report names it."""
     (tiny / "prompt.txt").write_text("Löse {problem}! {x}", encoding="utf-8")
-    task = asked(Policy.load(tiny / "tiny"), tiny / "prompt.txt")[0]
-    assert task.prompt(problem) == "Löse make 24 from 4 6 10 11! {x}"
-    with pytest.raises(ValueError, match=r"must have \{problem\}"):
-        Prompted(Countdown(), "Solve it")
+    policy = Policy.load(tiny / "tiny", template="Löse {problem}! {x}")
+    asked = policy.tokenizer.decode(policy.encode("think : make 24 from 4 6 10 11"))
+    assert "make 24 from 4 6 10 11" in asked
+    out = tiny / "wrapped.json"
+    done = evaluate(tiny, "puzzles.jsonl", "--prompt", tiny / "prompt.txt", "--out", out)
+    assert done.exit_code == 0, done.output
+    settings = json.loads(out.read_text(encoding="utf-8"))["settings"]
+    assert settings["prompt"] == "Löse {problem}! {x}"
 
 
 def test_experiments_are_listed_and_run(tmp_path, monkeypatch):

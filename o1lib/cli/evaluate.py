@@ -139,21 +139,20 @@ def command(
         search, settings, guidance=guidance and guidance_of(guidance), select=select
     )
     caps = Budget(budget, budget_scored, budget_checks)
-    policy = Policy.load(checkpoint)
-    task, template = asked(policy, prompt)
+    template = prompt.read_text(encoding="utf-8") if prompt else None
+    policy = Policy.load(checkpoint, template=template)
     how = {
         "instruction": instruction,
         "budget": caps,
         "notation": notation,
         "seed": seed,
-        "task": task,
     }
     said = {
         "checkpoint": checkpoint,
         "puzzles": Path(puzzles).name,
         "guidance": guidance,
         "select": select,
-        "prompt": template,
+        "prompt": policy.template,
     }
     if out is None:
         report = evaluate(policy, problems, strategy, **how)
@@ -206,20 +205,6 @@ def read_options(options: tuple[str, ...]) -> dict[str, str]:
             raise ValueError(f"the option {key} is given twice")
         found[key] = value
     return found
-
-
-def asked(policy, prompt: Path | None):
-    """The task, and the template of its prompts (None for the instructions we train by)."""
-    from o1lib.tasks.countdown import Countdown
-    from o1lib.tasks.prompted import EXPLAINED, Prompted
-
-    # Our tags are tokens in every tokenizer that was made here, whichever words it knows.
-    known = {token.lstrip("▁") for token in policy.tokenizer.get_vocab()}
-    trained_here = {"<think>", "<answer>"} <= known
-    if prompt is None and trained_here:
-        return Countdown(), None
-    template = prompt.read_text(encoding="utf-8") if prompt else EXPLAINED
-    return Prompted(Countdown(), template), template
 
 
 def resumable(done: dict[int, dict], problems: list) -> dict[int, dict]:
