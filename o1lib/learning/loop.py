@@ -11,7 +11,7 @@ the optimizers are the whole state of a run.
 
 Left out on purpose: several processes, asynchronous rollouts.
 
-Used in notebook 04.
+Used in notebook 00.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A schedule has a `total` in its `unit` (`steps` or `tokens`) and a `rate(done)`, the learning rate
 once so much is done.
 
-Used in notebook 04.
+Used in notebook 00.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ are drawn at once.
 What makes it exact: the noise of a token is a hash of (seed, prompt, sample, position), so a sample
 does not depend on what else is in the batch, up to rounding (`o1lib.model.generation`); in float32
 the log-probabilities equal the model's own forward pass to rounding.
-
-Used in notebook 01.
 """
 
 from __future__ import annotations

@@ -3,9 +3,6 @@ something to show.
 
 Everything is generated from the word lists of the tokenizer. Facts are fixed by a hash of their
 subject, so that they can be asked in a form in which they were never stated.
-
-Used in notebook 01, section 2 (paper, section 3.1: language understanding, world knowledge, basic
-reasoning).
 """
 
 from __future__ import annotations

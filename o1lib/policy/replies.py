@@ -1,7 +1,5 @@
 """Replies to the other instructions: `solve`, `judge`, `propose` and `revise` (`think` is in
 `traces`).
-
-Used in notebook 01.
 """
 
 from __future__ import annotations
