@@ -166,7 +166,7 @@ def expert_iteration(
     failed chain, if there is any, is corrected (`o1lib.learning.corrections`).
 
     Args:
-        keep: `random`, `shortest` or `all`; the shortest is the hastiest (notebook 04, section 5).
+        keep: `random`, `shortest` or `all`; the shortest tends to be the hastiest.
         replay: a mixture of older data, of which `replay_share` of the round's tokens are drawn
             against forgetting.
     """

@@ -17,7 +17,8 @@ from o1lib.tasks.space import Space
 
 def sureness(candidate: TreeNode) -> tuple[bool, float]:
     """How sure the policy is of what it wrote: finished responses first, then by mean
-    log-probability a token.
+    log-probability a token, under the distribution that was sampled from (above or below
+    temperature 1 the tempered one).
     """
     return candidate.node.finished, candidate.logprob or 0.0
 
