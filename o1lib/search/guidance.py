@@ -62,7 +62,11 @@ def rollouts(
 
 @part
 def judge(space: Space, nodes: Sequence[TreeNode], max_new_tokens: int = 256):
-    """The policy's own word on a state (`judge`): one where it says `alive`, else zero."""
+    """The policy's own word on a state (`judge`): one where it says `alive`, else zero.
+
+    The shipped policies call a finished state dead even at its goal: let something else choose
+    among complete solutions, such as `by_checker()`.
+    """
     asked = [
         Sample(space.task.prompt(here.node.state, "judge"), "", 1, 0.0, max_new_tokens)
         for here in nodes
