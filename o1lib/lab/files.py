@@ -35,11 +35,21 @@ def exclusive(path: str | Path) -> Iterator[None]:
     place = os.path.normcase(Path(path).resolve())
     name = hashlib.sha256(place.encode()).hexdigest()[:16]
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    lock = FileLock(Path(tempfile.gettempdir()) / f"o1lib-{user}-{name}.lock")
+    lock = Path(tempfile.gettempdir()) / f"o1lib-{user}-{name}.lock"
+    with held(lock, f"another run is writing {path}: wait for it, or stop it"):
+        yield
+
+
+@contextmanager
+def held(lock_file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock while the block runs; where another process holds it, raise `ValueError` with the
+    refusal. The system lets go of it when the process dies, however it dies.
+    """
+    lock = FileLock(lock_file, timeout=0)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire()
     except Timeout as error:
-        raise ValueError(f"another run is writing {path}: wait for it, or stop it") from error
+        raise ValueError(refusal) from error
     try:
         yield
     finally:

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from o1lib.lab.files import held
 from o1lib.lab.identity import describe, differences
 
 NAME = "state.safetensors"
@@ -31,17 +31,9 @@ def only_run(run_dir: Path) -> Iterator[None]:
 
     Raises `ValueError` while another run holds it.
     """
-    lock = FileLock(run_dir / "run.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ValueError(
-            f"another run is at work in {run_dir}; wait for it or choose another folder"
-        ) from error
-    try:
+    refusal = f"another run is at work in {run_dir}; wait for it or choose another folder"
+    with held(run_dir / "run.lock", refusal):
         yield
-    finally:
-        lock.release()
 
 
 def save_state(run_dir: Path, learner, identity: dict, position: dict) -> None:

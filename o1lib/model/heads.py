@@ -20,7 +20,7 @@ from o1lib.model import checkpoints
 from o1lib.model.decoder import LlamaDecoder
 from o1lib.model.policy import Policy
 from o1lib.model.requests import Prefix
-from o1lib.model.tokenizer import encode_prompt, encode_text
+from o1lib.model.tokenizer import encode_prompt, prefix_ids
 
 MAX_SCORED = 1024  # responses read at once
 
@@ -87,7 +87,7 @@ class ValueHead:
         found = [[[] for _ in responses] for _, responses in groups]
         contexts, tails, places, begun = [], [], [], []
         for g, (prompt, responses) in enumerate(groups):
-            rows = [list(self._ids(r)) for r in responses]
+            rows = [list(prefix_ids(self.tokenizer, r)) for r in responses]
             kept = [i for i, row in enumerate(rows) if row]
             if kept:
                 rows = [rows[i] for i in kept]
@@ -106,9 +106,6 @@ class ValueHead:
                     found[g][k] = shared + after[row][: len(tail)]
                     row += 1
         return found
-
-    def _ids(self, text: Prefix) -> tuple[int, ...]:
-        return encode_text(self.tokenizer, text) if isinstance(text, str) else tuple(text)
 
     @torch.inference_mode()
     def _read(self, contexts, tails) -> tuple[list[list[float]], list[list[float]]]:

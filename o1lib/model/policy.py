@@ -19,7 +19,7 @@ from o1lib.model.generation import Generation, Settings, row_keys
 from o1lib.model.plain import forward_logprobs, generate_plain
 from o1lib.model.requests import Logprobs, Prefix, Sample
 from o1lib.model.sampler import LlamaSampler
-from o1lib.model.tokenizer import encode_prompt, encode_text
+from o1lib.model.tokenizer import encode_prompt, encode_text, prefix_ids
 
 # Rows decoded at once; more prompts are taken in turns, so that memory stays bounded.
 MAX_ROWS = 512
@@ -215,11 +215,9 @@ class Policy:
 
     def _ids(self, text: Prefix) -> tuple[int, ...]:
         """Token ids of a piece of a response, as they are where they are given."""
-        if not isinstance(text, str):
-            return tuple(text)
-        if not self._has_turns:
+        if isinstance(text, str) and not self._has_turns:
             text = foreign.after_opening(text, self.opening)
-        return tuple(encode_text(self.tokenizer, text))
+        return prefix_ids(self.tokenizer, text)
 
     def _stops(self, words: tuple[str, ...]) -> tuple[int, ...]:
         """The ids that end a response: the model's own, and those of single words."""

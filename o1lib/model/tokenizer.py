@@ -17,6 +17,8 @@ from functools import lru_cache
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from o1lib.model.requests import Prefix
+
 LARGEST_WORD = 999  # numbers up to here are one token
 SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>", "<user>", "<assistant>")
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -97,6 +99,11 @@ def encode_text(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...
     remembered.
     """
     return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+
+def prefix_ids(tokenizer: PreTrainedTokenizerFast, text: Prefix) -> tuple[int, ...]:
+    """Token ids of a piece of a response, as they are where they are given."""
+    return encode_text(tokenizer, text) if isinstance(text, str) else tuple(text)
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, prompt: str, prefix: str = "") -> list[int]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KINDS = ("generated", "scored", "checks")
-
 
 class OutOfBudget(Exception):
     """Raised inside a strategy whose request the budget does not cover; it may catch it and return

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from o1lib.model.policy import Policy
-from o1lib.model.tokenizer import encode_text
+from o1lib.model.tokenizer import prefix_ids
 from o1lib.search.budget import Budget, Cost, OutOfBudget
 from o1lib.search.nodes import Found, SearchResult, answer_of
 from o1lib.search.parts import Part
@@ -201,11 +201,11 @@ def _affordable(run: _Run, policy: Policy, budget: Budget) -> list[Request]:
             generated -= n * limit
             request = Sample(**vars(request) | {"n": n, "max_new_tokens": int(limit)})
         elif isinstance(request, Logprobs):
-            before = len(_ids(policy.tokenizer, request.prefix))
-            scored += before + sum(len(_ids(policy.tokenizer, t)) for t in request.texts)
+            before = len(prefix_ids(policy.tokenizer, request.prefix))
+            scored += before + sum(len(prefix_ids(policy.tokenizer, t)) for t in request.texts)
         elif isinstance(request, Score):
             tokenizer = getattr(request.scorer, "tokenizer", policy.tokenizer)
-            scored += distinct_tokens([_ids(tokenizer, x) for x in request.responses])
+            scored += distinct_tokens([prefix_ids(tokenizer, x) for x in request.responses])
         else:
             new.add(_key(run, request.response))
         requests.append(request)
@@ -214,10 +214,6 @@ def _affordable(run: _Run, policy: Policy, budget: Budget) -> list[Request]:
             raise OutOfBudget(kind)
         setattr(run.cost, kind, getattr(run.cost, kind) + price)
     return requests
-
-
-def _ids(tokenizer, text: Prefix) -> tuple[int, ...]:
-    return encode_text(tokenizer, text) if isinstance(text, str) else text
 
 
 def distinct_tokens(rows: Sequence[tuple[int, ...]]) -> int:

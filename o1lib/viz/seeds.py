@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from o1lib.lab.statistics import seeds_interval
 from o1lib.viz.palette import COLORS
-
-# Student's t, 97.5%, for 1 to 10 degrees of freedom: a handful of runs is no large sample.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 def mean_band(values) -> tuple[float, float, float]:
     """The mean of some runs and its 95% interval, by Student's t; of one run the run itself."""
-    values = np.asarray(values, float)
-    mean, n = float(values.mean()), len(values)
-    if n < 2:
-        return mean, mean, mean
-    half = (_T[n - 2] if n - 2 < len(_T) else 1.96 + 2.4 / (n - 1)) * values.std(ddof=1) / n**0.5
-    return mean, mean - half, mean + half
+    mean = float(np.mean(values))
+    return (mean, *seeds_interval(values)) if len(values) > 1 else (mean, mean, mean)
 
 
 def _values(rows, metric: str) -> dict:
