@@ -59,11 +59,11 @@ def test_words_come_while_the_model_writes():
     out = io.StringIO()
 
     def pieces():
-        for word in "<think> use 4 6 8 8 for 24 keep 4 want 6 :".split():
+        for word in "<think> use 4 6 8 8 for 24 try 4 6 want 6 :".split():
             yield f" {word}"
             if word == "want":
                 assert "use 4 6 8 8 for 24\n" in out.getvalue()
-                assert out.getvalue().rstrip().endswith("keep")
+                assert out.getvalue().rstrip().endswith("try")
 
     terminal.write_live(pieces(), out.write)
 

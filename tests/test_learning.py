@@ -755,12 +755,14 @@ def test_expert_iteration_keeps_the_shortest_and_corrects_the_wrong():
         scripted([LONGER, WRONG, RIGHT])
     )
     assert len(batch.rows) == 2
-    failed = "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 no keep 3 want 29 : 1"
+    failed = (
+        "<think> use 3 5 7 for 26 want 26 7 get 33 19 182 : 3 5 get 8 2 15 no want 26 3 get 29 : 1"
+    )
     batch = expert_iteration(task, one, 2)(scripted([WRONG, failed]))
     [e] = batch.rows
     text = tokenizer.decode(e.completion_ids)
     assert task.verify(PROBLEM, text.split("<assistant> ")[1].removesuffix("<eos>"))
-    assert "keep 7 want 33 19 182 : 3 5 get 8 2 15 no keep 3 want 29 23 78 :" in text
+    assert "want 26 7 get 33 19 182 : 3 5 get 8 2 15 no want 26 3 get 29 23 78 :" in text
     assert sum(e.loss_mask) < len(e.loss_mask)  # the prompt does not count
     assert batch.stats["corrected"] == 1
     batch = expert_iteration(task, one, 2, corrections=False)(scripted([WRONG, failed]))
@@ -862,27 +864,27 @@ def test_recipes_run_end_to_end(tmp_path, monkeypatch):
 
 def test_a_false_yes_is_noticed_and_corrected():
     failed = (
-        "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 yes "
+        "<think> use 3 5 7 for 26 want 26 7 get 33 19 182 : 3 5 get 8 2 15 yes "
         "so 5 * 3 = 15 , 15 + 7 = 26 "
         "</think> <answer> ( 5 * 3 ) + 7 </answer>"
     )
     pieces = corrected(PROBLEM, failed, random.Random(0))
     text = " ".join(t for t, _ in pieces)
-    assert "3 5 get 8 2 15 yes so 5 * 3 = 15 , 15 + 7 = 22 wait 3 5 get 8 2 15 no keep" in text
+    assert "3 5 get 8 2 15 yes so 5 * 3 = 15 , 15 + 7 = 22 wait 3 5 get 8 2 15 no want" in text
     assert task.verify(PROBLEM, text)
     loss_on = " ".join(t for t, counts in pieces if counts)
     assert "yes so 5" not in loss_on
     assert "22 wait 3 5 get 8 2 15 no" in loss_on
     # A wrong operation in the conclusion.
     failed = (
-        "<think> use 3 5 7 for 26 keep 5 want 31 21 130 : 3 7 get 10 4 21 yes "
+        "<think> use 3 5 7 for 26 want 26 5 get 31 21 130 : 3 7 get 10 4 21 yes "
         "so 7 * 3 = 21 , 21 - 5 = 26"
     )
     text = " ".join(t for t, _ in corrected(PROBLEM, failed, random.Random(0)))
     assert "yes so 7 * 3 = 21 , 21 - 5 = 16 wait so 7 * 3 = 21 , 21 + 5 = 26 </think>" in text
     assert task.verify(PROBLEM, text)
     # Nonsense after a false yes cannot be worked out: the mistake is replaced.
-    failed = "<think> use 3 5 7 for 26 keep 7 want 33 19 182 : 3 5 get 8 2 15 yes so 5 / 3 = 2"
+    failed = "<think> use 3 5 7 for 26 want 26 7 get 33 19 182 : 3 5 get 8 2 15 yes so 5 / 3 = 2"
     assert "wait" not in " ".join(t for t, _ in corrected(PROBLEM, failed, random.Random(0)))
     # Four numbers, every kind of line.
     world, rng, mended = Countdown(4), random.Random(1), 0

@@ -62,7 +62,7 @@ def test_answers_are_true():
     for name in ("equality test, trained goals", "equality test, held-out goals"):
         for text, options, answer in ITEMS[name]:
             goal, kept, x, y = map(
-                int, re.match(r"for (\d+) keep (\d+) .* : (\d+) (\d+) get", text).groups()
+                int, re.match(r"want (\d+) (\d+) get .* : (\d+) (\d+) get", text).groups()
             )
             hit = set(results_of(goal, kept)) & set(results_of(x, y))
             assert options[answer] == ("yes" if hit else "no")

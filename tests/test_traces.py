@@ -55,8 +55,9 @@ def test_chains_are_right(grammar, n):
         assert check.steps == check.right_steps > 0
         if grammar != "dfs":  # nothing that a chain claims goes unchecked
             assert check.verdicts == len(re.findall(r" (?:no|yes)\b", text))
-            assert check.lists == text.count(" get ") - text.count(" wait "), text
-            assert check.wants == text.count(" want ") - (n == 2), text
+            claims = text.count(" get ") - text.count(" wait ")
+            assert check.lists + check.wants == claims, text
+            assert check.wants >= text.count(" want ") - (n == 2), text
         for a, op, b, r in re.findall(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)", text):
             assert any(
                 step.result == int(r)
@@ -228,19 +229,20 @@ def test_revise_takes_a_policys_own_attempts():
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("want 28 20 96 6", "want 28 20 96 7"),
-        ("11 want 35 13 264", "11 want 35 13 265"),
+        ("want 24 4 get 28 20 96 6", "want 24 4 get 28 20 96 7"),
+        ("want 24 4 get 28 20 96 6", "want 25 4 get 29 21 100"),
+        ("24 11 get 35 13 264", "24 11 get 35 13 265"),
         ("7 + 5 = 12", "7 + 5 = 13"),
         ("12 6 get 18 6 yes", "12 6 get 18 6 no"),
-        ("3 want 27 21 72 8 no", "3 want 27 21 72 8 yes"),
+        ("24 3 get 27 21 72 8 no", "24 3 get 27 21 72 8 yes"),
     ],
 )
 def test_a_wrong_claim_is_found(right, wrong):
     text = (
-        "<think> use 4 5 6 7 for 24 try 4 7 get 11 3 28 rest 5 6 for 24 "
-        "keep 6 want 30 18 144 4 : 11 5 get 16 6 55 no "
-        "join 5 6 get 11 1 30 : 11 want 35 13 264 no 3 want 27 21 72 8 no dead "
-        "try 5 7 get 12 2 35 rest 4 6 for 24 keep 4 want 28 20 96 6 : 12 6 get 18 6 yes "
+        "<think> use 4 5 6 7 for 24 try 4 7 get 11 3 28 rest 5 6 "
+        "want 24 6 get 30 18 144 4 : 11 5 get 16 6 55 no "
+        "join 5 6 get 11 1 30 : 24 11 get 35 13 264 no 24 3 get 27 21 72 8 no dead "
+        "try 5 7 get 12 2 35 rest 4 6 want 24 4 get 28 20 96 6 : 12 6 get 18 6 yes "
         "so 7 + 5 = 12 , 12 - 6 = 6 , 6 * 4 = 24 </think>"
     )
 
@@ -264,7 +266,7 @@ def test_drills_are_true():
         assert check.lists == check.right_lists > 0
         assert check.verdicts == check.right_verdicts
         hits += check.yes
-        for goal, kept, wanted in re.findall(r"for ([0-9]+) keep ([0-9]+) want ([0-9 ]+) :", text):
+        for goal, kept, wanted in re.findall(r"want ([0-9]+) ([0-9]+) get ([0-9 ]+) :", text):
             assert [int(w) for w in wanted.split()] == results_of(int(goal), int(kept))
         assert re.search(r"<answer> (.+) </answer>", compose_part(random.Random(i)).text)
     assert 150 < hits < 450

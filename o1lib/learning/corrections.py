@@ -21,7 +21,7 @@ from o1lib.policy.traces import Piece, Style, think
 from o1lib.tasks import oracle
 from o1lib.tasks.countdown import Problem
 
-_TRIES = re.compile(r"(?<!\S)(?:try ([0-9]{1,9}) ([0-9]{1,9})|keep ([0-9]{1,9}))(?!\S)")
+_TRIES = re.compile(r"(?<!\S)(?:try ([0-9]{1,9}) ([0-9]{1,9})|want [0-9]{1,9} ([0-9]{1,9}))(?!\S)")
 _EQUATION = re.compile(r"([0-9]{1,9}) ([-+*/]) ([0-9]{1,9}) = ([0-9]{1,9})")
 
 
@@ -92,6 +92,5 @@ def _last(words: list[str], word: str) -> int | None:
 
 
 def _line_start(words: list[str], at: int) -> int:
-    """Where the line `x y get ...` or `x want ...` begins that holds position `at`."""
-    get, want = _last(words[:at], "get") or 0, _last(words[:at], "want") or 0
-    return get - 2 if get > want else want - 1
+    """Where the line `x y get ...` begins that holds position `at`."""
+    return (_last(words[:at], "get") or 2) - 2

@@ -21,31 +21,36 @@ BEHAVIORS = {
     "problem analysis": ("use",),
     "task decomposition": ("want",),
     "task completion": ("get", "so"),
-    "alternative proposal": ("try", "keep", "join"),
+    "alternative proposal": ("try", "join"),
     "self-evaluation": ("no", "yes", "dead"),
     "self-correction": ("wait",),
 }
 BEHAVIOR_OF = {word: name for name, words in BEHAVIORS.items() for word in words}
 
 _GOAL = re.compile(r"use(?: [0-9]+)+ for ([0-9]+)")
-_LIST = re.compile(r"([0-9]+) ([0-9]+) get((?: [0-9]+)+)(?: (no|yes|wait|rest|:))?")
-_KEEP = re.compile(r"keep ([0-9]+) want((?: [0-9]+)+) :")
-_TEST = re.compile(r"want((?: [0-9]+)+) :((?: [0-9]+ [0-9]+ get(?: [0-9]+)*(?: wait| no| yes)?)+)")
-_ROW = re.compile(r"([0-9]+) ([0-9]+) get((?: [0-9]+)+) (no|yes)")
-_JOIN = re.compile(
-    r"join [0-9]+ [0-9]+ get((?: [0-9]+)+) :((?: [0-9]+ want(?: [0-9]+)* (?:no|yes))*)"
+_LIST = re.compile(
+    r"(?<!\S)(?<!want )([0-9]+) ([0-9]+) get((?: [0-9]+)+)(?: (no|yes|wait|rest|:))?"
 )
-_JOIN_ROW = re.compile(r"([0-9]+) want((?: [0-9]+)*) (no|yes)")
+_WANT = re.compile(r"want ([0-9]+) ([0-9]+) get((?: [0-9]+)+) :")
+_TEST = re.compile(
+    r"want(?: [0-9]+ [0-9]+ get)?((?: [0-9]+)+) :"
+    r"((?: [0-9]+ [0-9]+ get(?: [0-9]+)*(?: wait| no| yes)?)+)"
+)
+_ROW = re.compile(r"([0-9]+) ([0-9]+) get((?: [0-9]+)*) (no|yes)")
+_JOIN = re.compile(
+    r"join ([0-9]+) ([0-9]+) get((?: [0-9]+)+) :((?: [0-9]+ [0-9]+ get(?: [0-9]+)* (?:no|yes))*)"
+)
 _STEP = re.compile(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)")
 _DIGITS = 12  # longer numbers are nonsense, not worth computing with
 
 
 def count_behaviors(text: str) -> Counter:
-    """How often each behavior is shown in a chain."""
+    """How often each behavior is shown in a chain. A `want` after a `no` is an alternative, too."""
     found = Counter({name: 0 for name in BEHAVIORS})
     for word in text.split():
         if word in BEHAVIOR_OF:
             found[BEHAVIOR_OF[word]] += 1
+    found["alternative proposal"] += len(re.findall(r"(?<!\S)no want(?!\S)", text))
     return found
 
 
@@ -69,8 +74,9 @@ class ChainCheck:
 
 
 def check_chain(text: str) -> ChainCheck:
-    """Hold every list (`x y get ...`, `keep k want ...`, `r want ...`), every verdict and every
-    equation `a - b = c` of a chain in the grammars `fan` and `blocks` against the truth.
+    """Hold every list (`x y get ...`, after `want` and in a `join` with the goal in front), every
+    verdict and every equation `a - b = c` of a chain in the grammars `fan` and `blocks` against the
+    truth.
 
     A list that ends in `yes` is cut at the hit, so any beginning of the true list counts as right
     there. A verdict is right when it agrees with the two lists *as they are written*: the equality
@@ -88,21 +94,27 @@ def check_chain(text: str) -> ChainCheck:
         hit, said = bool(set(one.split()) & set(other.split())), verdict == "yes"
         found.update(verdicts=1, right_verdicts=hit == said, yes=hit, right_yes=hit and said)
 
-    for x, y, shown, ending in _LIST.findall(text):
+    goal = _GOAL.search(text)
+
+    def judge_want(g: str, y: str, shown: str, cut: bool) -> None:
+        if goal and g == goal[1]:
+            judge_list("wants", g, y, shown, cut)
+        else:  # another number than the goal
+            found.update(wants=1)
+
+    for c, d, others, tests in _JOIN.findall(text):
+        judge_list("lists", c, d, others, False)
+        for g, result, wanted, verdict in _ROW.findall(tests):
+            judge_verdict(wanted, others, verdict)
+            judge_want(g, result, wanted, verdict == "yes")
+    for x, y, shown, ending in _LIST.findall(_JOIN.sub("", text)):
         if ending != "wait":
             judge_list("lists", x, y, shown, ending == "yes")
-    goal = _GOAL.search(text)
-    if goal:
-        for kept, wanted in _KEEP.findall(text):
-            judge_list("wants", goal[1], kept, wanted, False)
+    for g, kept, wanted in _WANT.findall(text):
+        judge_want(g, kept, wanted, False)
     for wanted, tests in _TEST.findall(text):
         for _, _, shown, verdict in _ROW.findall(tests):
             judge_verdict(wanted, shown, verdict)
-    for others, tests in _JOIN.findall(text):
-        for result, wanted, verdict in _JOIN_ROW.findall(tests):
-            judge_verdict(wanted, others, verdict)
-            if goal:
-                judge_list("wants", goal[1], result, wanted, verdict == "yes")
     for a, op, b, r in _STEP.findall(text):
         if len(a) + len(b) <= _DIGITS:
             # A division by zero is no equation.

@@ -40,7 +40,7 @@ from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.base import refuse_held_out
 from o1lib.tasks.countdown import Countdown, Problem, Step
 
-_GOAL = re.compile(r"\b(?:make|for) ([0-9]+)\b")
+_GOAL = re.compile(r"\b(?:make|for|want) ([0-9]+)\b")
 
 
 def check_goals(document: Document) -> None:

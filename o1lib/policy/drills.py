@@ -19,10 +19,10 @@ WIDE = tuple(goal for goal in range(1, 1000) if goal not in HELD_OUT_TARGETS)
 
 
 def _goal(rng: random.Random) -> int:
-    """A goal that may be trained, now and then a large one: matching must be cheaper than
+    """A goal that may be trained, mostly one of a thousand: matching must be cheaper than
     memorizing.
     """
-    return rng.choice(WIDE if rng.random() < 0.3 else TRAINED)
+    return rng.choice(WIDE if rng.random() < 0.8 else TRAINED)
 
 
 def random_number(rng: random.Random) -> int:
@@ -60,7 +60,7 @@ def equality_part(rng: random.Random, n: int = 6) -> Document:
         wanted = results_of(goal, kept)
         shown, hit = traces.first_hit(results_of(x, y), wanted)
         lines.append(
-            f"for {goal} keep {kept} want {words(wanted)} : "
+            f"want {goal} {kept} get {words(wanted)} : "
             f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
         )
     return Document(None, [(" ".join(lines), True)])
@@ -101,7 +101,7 @@ def joins_part(rng: random.Random, n: int = 6) -> Document:
         shown, hit = traces.first_hit(results_of(goal, result), others)
         verdict = "no" if hit is None else "yes"
         lines.append(
-            f"for {goal} join {c} {d} get {words(others)} : {result} want {words(shown)} {verdict}"
+            f"join {c} {d} get {words(others)} : {goal} {result} get {words(shown)} {verdict}"
         )
     return Document(None, [(" ".join(lines), True)])
 

@@ -166,7 +166,7 @@ def equality_items(rng: random.Random, goals: tuple[int, ...]) -> Iterator[Item]
         hit = not hit
         shown = found[: hits[0] + 1] if hits else found
         yield (
-            f"for {goal} keep {kept} want {words(wanted)} : {x} {y} get {words(shown)}",
+            f"want {goal} {kept} get {words(wanted)} : {x} {y} get {words(shown)}",
             ["no", "yes"],
             int(bool(hits)),
         )

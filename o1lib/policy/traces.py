@@ -2,24 +2,23 @@
 human-like behaviors.
 
 The goal of a puzzle enters a chain only through arithmetic and through *equality tests between two
-lists that stand side by
-side*: `want` lists what a missing part would have to be, `get` lists what two numbers can make.
-Both lists come from one skill, `results_of(x, y)`, because v + c = g, v - c = g, v * c = g, ... are
-solved by v in results_of(g, c). A goal that was never trained on
-therefore needs no new skill. Three grammars are kept, so that the comparison in notebook 01 can be
-redone:
+lists that stand side by side*: `want 24 4 get 28 20 96 6` lists what a missing part would have to
+be, `7 11 get 18 4 77` what two numbers can make. Both are the same skill in the same words,
+`results_of(x, y)`, because v + c = g, v - c = g, v * c = g, ... are solved by v in
+results_of(g, c). A goal that was never trained on therefore needs no new skill. Three grammars are
+kept, so that the comparison in notebook 01 can be redone:
 
 * `dfs`: one step, then every second step, then the values of the last two numbers, next to the goal
   (a depth-first search);
-* `blocks`: one step, then for each number kept for last: what is wanted, and what the other two
-  give;
+* `blocks`: one step, then for each number kept for last: what the goal wants of the other two, and
+  what they give;
 * `fan` (the one the checkpoints use): a *pair* is tried with all its results at once, so that what
   is wanted is listed once and tested against all of them. It visits the same tree as `dfs` in a
   fifth of the tokens.
 
 The six behaviors (paper, section 3.3 and Table 1) and their words: problem analysis `use .. for
-..`, task decomposition `want`, task completion `get` and `so`, alternative proposal `try` / `keep`
-/ `join`, self-evaluation `no` / `yes` / `dead`, self-correction `wait`.
+..`, task decomposition `want`, task completion `get` and `so`, alternative proposal `try`, `join`,
+and `want` after a `no`, self-evaluation `no` / `yes` / `dead`, self-correction `wait`.
 
 Used in notebook 01.
 """
@@ -150,7 +149,7 @@ class Writer:
         self.rng.shuffle(choices)
         for (x, y), (kept,) in self.first(choices, lambda item: item[1]):
             wanted = results_of(self.goal, kept)
-            self.say(f"keep {kept} want {words(wanted)} :")
+            self.say(f"want {self.goal} {kept} get {words(wanted)} :")
             hit = self.get(x, y, wanted)
             if hit is not None:
                 self.solved = [*before, equation(x, y, hit), equation(hit, kept, self.goal)]
@@ -247,10 +246,10 @@ class Writer:
         choices = self.promising(pairs(self.problem.numbers), self._fan_states)
         for (a, b), (c, d) in self.first(choices, lambda item: item[0]):
             results = results_of(a, b)
-            self.say(f"try {a} {b} get {words(results)} rest {c} {d} for {self.goal}")
+            self.say(f"try {a} {b} get {words(results)} rest {c} {d}")
             for kept, other in ((c, d), (d, c)) if c != d else ((c, d),):
                 wanted = results_of(self.goal, kept)
-                self.say(f"keep {kept} want {words(wanted)} :")
+                self.say(f"want {self.goal} {kept} get {words(wanted)} :")
                 for result in results:
                     hit = self.get(result, other, wanted)
                     if hit is not None:
@@ -268,7 +267,8 @@ class Writer:
                 self.say(f"join {c} {d} get {words(others)} :")
                 for result in results:
                     shown, hit = first_hit(results_of(self.goal, result), others)
-                    self.say(f"{result} want {words(shown)} {'no' if hit is None else 'yes'}")
+                    verdict = "no" if hit is None else "yes"
+                    self.say(f"{self.goal} {result} get {words(shown)} {verdict}")
                     if hit is not None:
                         self.solved = [
                             equation(a, b, result),

@@ -15,6 +15,7 @@ from o1lib.model.checkpoints import find, new_card, save
 from o1lib.model.network import SIZES
 from o1lib.policy.corpus import base_parts, think_parts
 from o1lib.policy.traces import Style
+from o1lib.recipes.headroom import GIVE_UP
 from o1lib.recipes.improvements import Improvement
 from o1lib.recipes.stages import Supervised, Value
 
@@ -24,9 +25,11 @@ _NANO = TrainConfig(5_000_000, 1024, 1024, lr=2e-3)
 RECIPES: dict[str, Recipe] = {
     "nano-base": Supervised("nano", base_parts, TrainConfig(800_000, 1024, 1024, lr=2e-3)),
     "nano-think": Supervised("nano-base", lambda: think_parts(3), _NANO, 3),
-    # A demonstrator that gives up after every second failure: where reinforcement learning has
-    # something to win.
-    "nano-gives-up": Supervised("nano-base", lambda: think_parts(3, Style(give_up=0.5)), _NANO, 3),
+    # A demonstrator that gives up more often than not: where reinforcement learning has something
+    # to win.
+    "nano-gives-up": Supervised(
+        "nano-base", lambda: think_parts(3, Style(give_up=GIVE_UP)), _NANO, 3
+    ),
     "nano-value": Value("nano-think", 3, 48_000, 4, 1e-3),
     "nano-rl": Improvement("nano-think", 3, 999, 200, 10, 2048, 6e-4, 40, 96, 8, 4e-5, 0.75),
     "base": Supervised("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),

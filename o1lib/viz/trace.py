@@ -15,27 +15,25 @@ from o1lib.viz.palette import BEHAVIOR_COLORS, GRAY
 # What the dense words mean, in fuller English.
 ENGLISH = [
     (r"<think> use ([0-9 ]+) for ([0-9]+)", r"I have \1 and must make \2."),
-    (r"try ([0-9]+) ([0-9]+) get ([0-9 ]+) rest ([0-9]+) ([0-9]+) for ([0-9]+)",
-     r"Try \1 with \2: that gives \3; \4 and \5 are left, and the goal is still \6."),
+    (r"try ([0-9]+) ([0-9]+) get ([0-9 ]+) rest ([0-9]+) ([0-9]+)",
+     r"Try \1 with \2: that gives \3; \4 and \5 are left."),
     (r"try ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) rest ([0-9 ]+) for ([0-9]+)",
      r"Try \1 = \2; then \3 are left for \4."),
-    (r"keep ([0-9]+) want ([0-9 ]+) :", r"Keep \1 for last: the others must make one of \2."),
-    (r"join ([0-9]+) ([0-9]+) get ([0-9 ]+) :", r"Or join it with \1 and \2, which give \3:"),
+    (r"want ([0-9]+) ([0-9]+) get ([0-9 ]+) :",
+     r"For \1, keep \2 for last: the others must make one of \3."),
+    (r"join ([0-9]+) ([0-9]+) get ([0-9 ]+) :",
+     r"Or join it with \1 and \2, which give \3. What do goal and result want?"),
     (r"then ([0-9]+ [-+*/] [0-9]+) = ([0-9]+) get ([0-9]+) ([0-9]+) : ([0-9 ]*) ?for ([0-9]+)",
      r"then \1 = \2; \3 and \4 give \5, for \6:"),
     (r"want ([0-9]+) :", r"I need \1."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) wait", r"\1 and \2 give \3 — wait, that is wrong."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) no", r"\1 and \2 give \3: no."),
     (r"([0-9]+) ([0-9]+) get ([0-9 ]+) yes", r"\1 and \2 give \3: yes!"),
-    (r"([0-9]+) want ([0-9 ]*?) ?no", r"\1 would need \2: no."),
-    (r"([0-9]+) want ([0-9 ]+) yes", r"\1 would need \2: yes!"),
     (r"dead", r"Nothing works here."),
     (r"so (.+?) </think>", r"So: \1."),
     (r"<answer> (.+?) </answer>", r"Answer: \1"),
 ]  # fmt: skip
-_OPENERS = (
-    r"(?<!\S)(?=(?:try|keep|join|then|dead|so|<answer>|[0-9]+ [0-9]+ get|[0-9]+ want)(?: |$))"
-)
+_OPENERS = r"(?<!\S)(?=(?:try|want|join|then|dead|so|<answer>|[0-9]+ [0-9]+ get)(?: |$))"
 # A thought often shows several behaviors; it is named after the first of these.
 _SPECIFIC = (
     "self-correction",
@@ -51,14 +49,12 @@ _MARKS = {"yes": "✓", "no": "✗", "dead": "✗", "wait": "↻"}
 
 def lines(text: str) -> list[str]:
     """A chain cut into thoughts."""
-    # `try a b get` and `join a b get` contain a pair: only pairs that open a thought cut.
+    # `try a b get`, `join a b get`, `want a b get` contain a pair: only pairs that open one cut.
     parts = [part.strip() for part in re.split(_OPENERS, text) if part.strip()]
     joined: list[str] = []
     for part in parts:
-        if (
-            (joined and joined[-1] in ("try", "join"))
-            or (joined and joined[-1].endswith(" wait"))
-            or (joined and re.fullmatch(r"keep [0-9]+|keep|join [0-9]+", joined[-1]))
+        if (joined and joined[-1] in ("try", "join", "want")) or (
+            joined and joined[-1].endswith(" wait")
         ):
             joined[-1] += f" {part}"
         else:
@@ -98,7 +94,7 @@ def indent_of(line: str, blanks: str = "  ") -> str:
     """The blanks before a thought: alternatives stand out, their trials are indented."""
     if re.match(r"try|dead|so|<", line):
         return ""
-    return blanks if re.match(r"keep|join|then", line) else 2 * blanks
+    return blanks if re.match(r"want|join|then", line) else 2 * blanks
 
 
 class Chain(HTML):
