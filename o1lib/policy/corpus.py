@@ -284,7 +284,9 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
         "propose": (3, propose_part),
         "revise": (3, revise_afresh_part(n_numbers, style)),
         "arithmetic": (3, arithmetic_part),
-        "tests": (4, base_parts(style)["tests"][1]),
+        "tests": (5, base_parts(style)["tests"][1]),
+        "joins": (2, base_parts(style)["joins"][1]),
+        "links": (2, links_part),
         "lists": (5, lists_part),
         "compose": (2, compose_part),
     }

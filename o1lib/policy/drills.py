@@ -9,7 +9,7 @@ import random
 
 from o1lib.policy import traces
 from o1lib.policy.documents import Document
-from o1lib.policy.traces import equation, results_of, words
+from o1lib.policy.traces import equation, results_of, so, words
 from o1lib.tasks import oracle
 from o1lib.tasks.base import HELD_OUT_TARGETS
 from o1lib.tasks.countdown import Countdown, Problem
@@ -47,7 +47,7 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
 
 def equality_part(rng: random.Random, n: int = 6) -> Document:
     """The equality test alone: what is wanted beside what two numbers give; half of the tests
-    succeed.
+    succeed, and say by which steps (a small policy's last mistake is `32 - 1 = 33`).
     """
     lines = []
     for _ in range(n):
@@ -60,8 +60,12 @@ def equality_part(rng: random.Random, n: int = 6) -> Document:
         wanted = results_of(goal, kept)
         shown, hit = traces.first_hit(results_of(x, y), wanted)
         lines.append(
-            f"want {goal} {kept} get {words(wanted)} : "
-            f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}"
+            f"want {goal} {kept} get {words(wanted)} : {x} {y} get {words(shown)} "
+            + (
+                "no"
+                if hit is None
+                else f"yes {so([equation(x, y, hit), equation(hit, kept, goal)])}"
+            )
         )
     return Document(None, [(" ".join(lines), True)])
 
@@ -89,7 +93,7 @@ def dfs_test_part(rng: random.Random, n: int = 6) -> Document:
 
 def joins_part(rng: random.Random, n: int = 6) -> Document:
     """The other equality test: what two numbers give beside what a result wants; half of the tests
-    succeed.
+    succeed, and say by which steps.
     """
     lines = []
     for _ in range(n):
@@ -99,7 +103,9 @@ def joins_part(rng: random.Random, n: int = 6) -> Document:
         if rng.random() < 0.5:
             goal = _one_of([g for v in others for g in results_of(v, result)], goal, rng)
         shown, hit = traces.first_hit(results_of(goal, result), others)
-        verdict = "no" if hit is None else "yes"
+        verdict = "no"
+        if hit is not None:
+            verdict = f"yes {so([equation(c, d, hit), equation(result, hit, goal)])}"
         lines.append(
             f"join {c} {d} get {words(others)} : {goal} {result} get {words(shown)} {verdict}"
         )

@@ -311,8 +311,12 @@ def think(
 
 def conclusion(problem: Problem, steps: list[tuple[int, str, int, int]]) -> str:
     """The end of a chain: the winning steps restated, the expression composed from them."""
-    said = " , ".join(f"{a} {op} {b} = {r}" for a, op, b, r in steps)
-    return f"so {said} </think> {answer(problem, steps)}"
+    return f"{so(steps)} </think> {answer(problem, steps)}"
+
+
+def so(steps: Sequence[tuple[int, str, int, int]]) -> str:
+    """Steps as a chain restates them: `so 7 + 5 = 12 , 12 * 2 = 24`."""
+    return "so " + " , ".join(f"{a} {op} {b} = {r}" for a, op, b, r in steps)
 
 
 def answer(problem: Problem, steps) -> str:
