@@ -16,10 +16,9 @@ from o1lib.model.network import SIZES
 from o1lib.policy.corpus import base_parts, think_parts
 from o1lib.policy.traces import Style
 from o1lib.recipes.headroom import GIVE_UP
-from o1lib.recipes.improvements import Improvement
-from o1lib.recipes.stages import Supervised, Value
+from o1lib.recipes.stages import Rewarded, Supervised, Value
 
-Recipe = Supervised | Value | Improvement
+Recipe = Supervised | Rewarded | Value
 
 _NANO = TrainConfig(5_000_000, 1024, 1024, lr=2e-3)
 RECIPES: dict[str, Recipe] = {
@@ -31,12 +30,12 @@ RECIPES: dict[str, Recipe] = {
         "nano-base", lambda: think_parts(3, Style(give_up=GIVE_UP)), _NANO, 3
     ),
     "nano-value": Value("nano-think", 3, 48_000, 4, 1e-3),
-    "nano-rl": Improvement("nano-think", 3, 999, 200, 10, 2048, 6e-4, 40, 96, 8, 4e-5, 0.75),
+    "nano-rl": Rewarded("nano-think", 3, 100, 200, steps=60, prompts=64, lr=1e-4),
     "base": Supervised("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),
     "think": Supervised(
         "base", lambda: think_parts(4), TrainConfig(10_000_000, 1024, 1024, lr=1e-3), 4
     ),
-    "think-rl": Improvement("think", 4, 200, 512, 6, 2048, 4e-4, 20, 32, 8, 4e-5, 0.75),
+    "think-rl": Rewarded("think", 4, 100, 1024, steps=100, prompts=48, lr=6e-5),
 }
 
 

@@ -38,6 +38,7 @@ def outcome_rl(
     lr: float = 1e-4,
     instruction: str = "think",
     max_new_tokens: int = 200,
+    decay: bool = False,
     seed: int = 0,
     **options,
 ) -> RunLog:
@@ -45,6 +46,7 @@ def outcome_rl(
 
     Args:
         prompts, n: fresh training problems of a step, and samples of each.
+        decay: let the rate fall to zero at the end.
         options: those of `learn`.
     """
     collect = rollouts(
@@ -57,7 +59,7 @@ def outcome_rl(
         seed=seed,
     )
     update = fit(ppo(), advantage=group_mean, average="token")
-    schedule = Schedule(steps, lr, warmup_steps=3, decay=False)
+    schedule = Schedule(steps, lr, warmup_steps=3, decay=decay)
     options = {"label": "GRPO"} | options
     return learn(Learner.of(policy), collect, update, schedule, run_dir, **options)
 

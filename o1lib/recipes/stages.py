@@ -1,5 +1,5 @@
-"""What recipes are made of: supervised training, and the training of a value head. Each is a value
-with a `build`.
+"""What recipes are made of: supervised training, reinforcement learning, and the training of a
+value head. Each is a value with a `build`.
 
 `build(run_dir, device, **options)` trains (going on where a stopped run was saved) and returns what
 it made, or None where it was stopped before its end (`stop_after`).
@@ -23,7 +23,9 @@ from o1lib.model.network import SIZES, build_model
 from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture
+from o1lib.recipes.measures import outcome_rl
 from o1lib.recipes.scores import scores
+from o1lib.reward.outcome import checker_reward
 from o1lib.reward.process import Label, label_visited_nodes
 from o1lib.tasks.countdown import Countdown
 
@@ -71,6 +73,54 @@ class Supervised:
         if self.numbers:
             card["scores"] = scores(Policy(model, build_tokenizer()), self.numbers)
         return Made(model, {"log": log}, card)
+
+
+@dataclass(frozen=True)
+class Rewarded:
+    """A policy improved by the outcome reward alone (GRPO): no old data, no averaging of weights.
+
+    Args:
+        parent, numbers, max_target: the policy, and the problems that it learns from.
+        max_new_tokens: of a sampled chain.
+        steps, prompts, samples, lr: updates, fresh problems of each, chains of each problem, and
+            the learning rate, which falls to zero.
+    """
+
+    parent: str
+    numbers: int
+    max_target: int
+    max_new_tokens: int
+    steps: int
+    prompts: int
+    lr: float
+    samples: int = 8
+    seed: int = 0
+
+    @property
+    def settings(self) -> dict:
+        return asdict(self)
+
+    def build(self, run_dir: Path, device: str, **options) -> Made | None:
+        """Success on a part of the validation splits is logged on the way."""
+        policy = Policy.load(self.parent, device)
+        task = Countdown(self.numbers, max_target=self.max_target)
+        log = outcome_rl(
+            policy,
+            task,
+            checker_reward(task),
+            run_dir,
+            steps=self.steps,
+            prompts=self.prompts,
+            n=self.samples,
+            lr=self.lr,
+            max_new_tokens=self.max_new_tokens,
+            decay=True,
+            seed=self.seed,
+            **{"callback": lambda now: scores(now.policy, self.numbers, 200)} | options,
+        )
+        if log.rows[-1]["step"] < self.steps:
+            return None
+        return Made(policy.model, {"log": log}, {"scores": scores(policy, self.numbers)})
 
 
 @dataclass(frozen=True)
