@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from o1lib.policy.traces import results_of
@@ -41,6 +42,8 @@ _JOIN = re.compile(
     r"join ([0-9]+) ([0-9]+) get((?: [0-9]+)+) :((?: [0-9]+ [0-9]+ get(?: [0-9]+)* (?:no|yes))*)"
 )
 _STEP = re.compile(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+)")
+_FAILED = re.compile(r"(?<!\S)no(?!\S)")
+_GAVE_UP = re.compile(r"(?<!\S)no so(?!\S)")
 _DIGITS = 12  # longer numbers are nonsense, not worth computing with
 
 
@@ -52,6 +55,17 @@ def count_behaviors(text: str) -> Counter:
             found[BEHAVIOR_OF[word]] += 1
     found["alternative proposal"] += len(re.findall(r"(?<!\S)no want(?!\S)", text))
     return found
+
+
+def persistence(texts: Iterable[str]) -> float:
+    """How often chains of three numbers go on after an alternative that failed (`no`), rather than
+    conclude; 1 where none failed.
+    """
+    failed = concluded = 0
+    for text in texts:
+        failed += len(_FAILED.findall(text))
+        concluded += len(_GAVE_UP.findall(text))
+    return 1 - concluded / failed if failed else 1.0
 
 
 @dataclass(frozen=True)

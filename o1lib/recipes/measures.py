@@ -6,7 +6,7 @@ All measure on the validation splits, of which no run learns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from o1lib.lab.runlog import RunLog
@@ -18,6 +18,7 @@ from o1lib.learning.losses import ppo
 from o1lib.learning.schedules import Schedule
 from o1lib.learning.updates import Learner, fit
 from o1lib.model.policy import Policy
+from o1lib.policy.behaviors import persistence
 from o1lib.reward.outcome import Reward
 from o1lib.search.evaluate import evaluate
 from o1lib.search.sampling import greedy, sample
@@ -64,45 +65,58 @@ def outcome_rl(
     return learn(Learner.of(policy), collect, update, schedule, run_dir, **options)
 
 
+def pass_rates(right: Sequence[int], n: int) -> dict[str, float]:
+    """pass@1, 2, 4, ... n from the number of right answers among n to each problem."""
+    ks = [2**i for i in range(n.bit_length())]
+    return {f"pass@{k}": sum(pass_at_k(n, c, k) for c in right) / len(right) for k in ks}
+
+
 def tries(policy: Policy, task, problems, n: int = 16, **options) -> dict[str, float]:
     """pass@1, 2, 4, ... n and mean length of `n` samples of each problem; `options` are those of
     `evaluate` and `max_new_tokens`.
     """
     strategy = sample(n, max_new_tokens=options.pop("max_new_tokens", 200))
     run = evaluate(policy, problems, strategy, task=task, progress=False, **options)
-    right, ks = [r["samples_correct"] for r in run["results"]], [2**i for i in range(20)]
-    return {
-        f"pass@{k}": sum(pass_at_k(n, c, k) for c in right) / len(right) for k in ks if k <= n
-    } | {"tokens": run["tokens"] / run["n"] / n}
+    right = [r["samples_correct"] for r in run["results"]]
+    return pass_rates(right, n) | {"tokens": run["tokens"] / run["n"] / n}
 
 
 def measured(
     learner: Learner, task, problems: int = 150, start: Policy | None = None
 ) -> dict[str, float]:
-    """Greedy success (on twice as many), pass@k and length on the validation splits.
+    """Greedy success (on twice as many puzzles), pass@k, length, and how often a chain goes on after
+    a failure, on the validation splits.
 
     Args:
-        problems: of each split that are sampled.
+        problems: of each split that are sampled, 16 times each.
         start: where given, also the divergence from it, E[log pi(y) - log pi_start(y)], in nats a
-            chain.
+            chain, from one sample of each puzzle.
     """
-    found, policy = {}, learner.policy
+    found, policy, n = {}, learner.policy, 16
     for label, split in SPLITS.items():
         some = task.problems(split, 2 * problems)
         run = evaluate(policy, some, greedy(200), task=task, progress=False)
-        numbers = {"greedy": run["accuracy"]} | tries(policy, task, some[:problems])
+        some = some[:problems]
+        prompts = [task.prompt(p) for p in some]
+        groups = policy.sample(prompts, n, max_new_tokens=200, seed=1)
+        right = [
+            sum(task.verify(p, chain.text).correct for chain in group)
+            for p, group in zip(some, groups, strict=True)
+        ]
+        chains = [chain for group in groups for chain in group]
+        numbers = {
+            "greedy": run["accuracy"],
+            **pass_rates(right, n),
+            "tokens": sum(len(c.token_ids) for c in chains) / len(chains),
+            "goes on": persistence(c.text for c in chains),
+        }
         if start:
-            numbers["kl"] = divergence(policy, start, [task.prompt(p) for p in some[:problems]])
+            written = [group[0].token_ids for group in groups]
+            here, there = (p.logprobs(prompts, written) for p in (policy, start))
+            gaps = [float((a - b).sum()) for a, b in zip(here, there, strict=True)]
+            numbers["kl"] = sum(gaps) / len(gaps)
         found |= {f"{name}, {label}": value for name, value in numbers.items()}
     return found
-
-
-def divergence(policy: Policy, start: Policy, prompts: list[str]) -> float:
-    """KL(policy || start) in nats a chain, estimated from one sample of each prompt."""
-    written = [g[0].token_ids for g in policy.sample(prompts, max_new_tokens=200, seed=7)]
-    here, there = (p.logprobs(prompts, written) for p in (policy, start))
-    gaps = [float((a - b).sum()) for a, b in zip(here, there, strict=True)]
-    return sum(gaps) / len(gaps)
 
 
 def rows_of(log: RunLog, tokens: str) -> Iterator[dict]:

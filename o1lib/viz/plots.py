@@ -67,7 +67,12 @@ def described(figure) -> str:
 
 @contextmanager
 def figure(
-    width: float = 7.0, height: float = 3.4, columns: int = 1, title: str = "", alt: str = ""
+    width: float = 7.0,
+    height: float = 3.4,
+    columns: int = 1,
+    title: str = "",
+    alt: str = "",
+    rows: int = 1,
 ):
     """A figure in the course's style: `with figure(columns=2) as (left, right): ...`; shown when
     the block ends.
@@ -76,15 +81,16 @@ def figure(
         width, height: in inches.
         title: of the whole figure; it states what was found.
         alt: what the figure shows, in a sentence; by default its titles and axis labels.
+        rows, columns: of the panels, which come as one flat list.
     """
     from IPython.display import display
 
     with plt.rc_context(STYLE):
-        fig, axes = plt.subplots(1, columns, figsize=(width, height))
+        fig, axes = plt.subplots(rows, columns, figsize=(width, height))
         try:
             if title:
                 fig.suptitle(title)
-            yield axes
+            yield axes.ravel() if rows > 1 else axes
             display(Picture(fig, alt))
         finally:
             plt.close(fig)
