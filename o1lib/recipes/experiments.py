@@ -88,7 +88,7 @@ EXPERIMENTS = {
             "what_rl_amplifies",
             {
                 f"gives up {share:.0%}": partial(what_rl_amplifies, give_up=share)
-                for share in (0.0, 0.3, 0.6, 0.9, 1.0)
+                for share in (0.0, 0.6, 0.9, 1.0)
             },
             seeds=3,
             doc="Which starts does a reward make more of: must the behavior be there before?",

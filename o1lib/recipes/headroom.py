@@ -28,7 +28,7 @@ from o1lib.reward.outcome import checker_reward
 from o1lib.tasks.countdown import Countdown
 
 GIVE_UP = 0.6  # of `nano-gives-up`: greedy chains always give up, samples go on now and then
-PRACTICE = TrainConfig(2_500_000, 1024, 1024, lr=2e-3)
+PRACTICE = TrainConfig(2_000_000, 1024, 1024, lr=2e-3)
 
 
 def past_the_teacher(
@@ -56,9 +56,11 @@ def past_the_teacher(
 
 
 def amplified(
-    policy: Policy, start: Policy, seed: int, folder: Path, steps: int = 60, lr: float = 1e-4
+    policy: Policy, start: Policy, seed: int, folder: Path, steps: int, problems: int = 150
 ) -> Iterator[dict]:
-    """Three numbers, the outcome reward alone: `steps` updates of 64 x 8 samples."""
+    """Three numbers, the outcome reward alone: `steps` updates of 64 x 8 samples, measured on
+    `problems` of each validation split.
+    """
     task = Countdown(3)
     log = outcome_rl(
         policy,
@@ -66,17 +68,16 @@ def amplified(
         checker_reward(task),
         folder,
         steps=steps,
-        lr=lr,
         seed=seed,
-        callback=partial(measured, task=task, start=start),
+        callback=partial(measured, task=task, problems=problems, start=start),
         callback_every=max(1, steps // 4),
     )
     yield from rows_of(log, "sampled_tokens")
 
 
 def cloned(give_up: float, config: TrainConfig = PRACTICE) -> Policy:
-    """A policy cloned from a demonstrator that gives up with this probability: half the practice
-    of `nano-gives-up`, made once and kept under the outputs.
+    """A policy cloned from a demonstrator that gives up with this probability, with less practice
+    than `nano-gives-up`; made once and kept under the outputs.
     """
     model, _ = load("nano-base")
     mixture = Mixture(think_parts(3, Style(give_up=give_up)), build_tokenizer())
@@ -86,8 +87,8 @@ def cloned(give_up: float, config: TrainConfig = PRACTICE) -> Policy:
 
 
 def what_rl_amplifies(
-    seed: int, folder: Path, give_up: float, steps: int = 60, config: TrainConfig = PRACTICE
+    seed: int, folder: Path, give_up: float, steps: int = 40, config: TrainConfig = PRACTICE
 ) -> Iterator[dict]:
     """The same reinforcement learning from starts that give up never, seldom, often or always."""
     policy, start = cloned(give_up, config), cloned(give_up, config)
-    yield from amplified(policy, start, seed, folder, steps)
+    yield from amplified(policy, start, seed, folder, steps, 75)

@@ -84,8 +84,8 @@ def tries(policy: Policy, task, problems, n: int = 16, **options) -> dict[str, f
 def measured(
     learner: Learner, task, problems: int = 150, start: Policy | None = None
 ) -> dict[str, float]:
-    """Greedy success (on twice as many puzzles), pass@k, length, and how often a chain goes on after
-    a failure, on the validation splits.
+    """Greedy success (on twice as many puzzles), pass@k, length, and how often a chain goes on
+    after a failure, on the validation splits.
 
     Args:
         problems: of each split that are sampled, 16 times each.
