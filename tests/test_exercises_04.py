@@ -148,4 +148,5 @@ def test_the_symptoms_are_as_told(names, capsys):
     gone = names["suspect_update"](start, actions, advantages, 160, 0.1).softmax(0)
     kept = names["mended_update"](start, actions, advantages, 160, 0.1).softmax(0)
     assert gone[0] > 0.95
-    assert 1.28 / 3 < kept[0] < 0.46
+    # The other two arms are pushed down to 0.8 / 3 each; the last step may go a little beyond.
+    assert 1 - 2 * 0.8 / 3 < kept[0] < 1 - 2 * 0.8 / 3 + 0.01
