@@ -30,12 +30,12 @@ RECIPES: dict[str, Recipe] = {
         "nano-base", lambda: think_parts(3, Style(give_up=GIVE_UP)), _NANO, 3
     ),
     "nano-value": Value("nano-think", 3, 48_000, 4, 1e-3),
-    "nano-rl": Rewarded("nano-think", 3, 100, 200, steps=60, prompts=64, lr=1e-4),
+    "nano-rl": Rewarded("nano-think", 3, 100, 200, steps=40, prompts=64, lr=1e-4),
     "base": Supervised("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),
     "think": Supervised(
         "base", lambda: think_parts(4), TrainConfig(10_000_000, 1024, 1024, lr=1e-3), 4
     ),
-    "think-rl": Rewarded("think", 4, 100, 1024, steps=100, prompts=48, lr=6e-5),
+    "think-rl": Rewarded("think", 4, 100, 1024, steps=40, prompts=32, lr=6e-5),
 }
 
 
