@@ -183,6 +183,9 @@ class LivePlots:
 
     def __init__(self, columns: Mapping[str, str], every: float = 2.0):
         self.columns, self.every = columns, every
+        self._begin()
+
+    def _begin(self) -> None:
         self._log = self._handle = None
         self._drawn, self._next = 0, 0.0  # rows in the picture, and when the next may be made
 
@@ -201,7 +204,7 @@ class LivePlots:
         get_ipython().events.unregister("post_run_cell", self._finish)
         if len(self._log.rows) > self._drawn:
             self._redraw()
-        self._log = self._handle = None  # the next cell gets a picture of its own
+        self._begin()  # the next cell gets a picture of its own
 
     def _redraw(self) -> None:
         from IPython.display import display

@@ -8,7 +8,6 @@ import html
 import random
 import re
 import threading
-import time
 from collections.abc import Callable
 
 import ipywidgets
@@ -16,7 +15,7 @@ from ipywidgets import Layout
 
 from o1lib.model.plain import continuations
 from o1lib.tasks.countdown import Countdown, Problem
-from o1lib.viz.terminal import settled, verdict_line
+from o1lib.viz.terminal import settled
 from o1lib.viz.trace import Chain, show_chain
 from o1lib.viz.tree import spelled
 
@@ -27,15 +26,13 @@ class _Panel(ipywidgets.VBox):
     """A column of widgets; a page without widgets gets `_still()` instead."""
 
     def _still(self) -> Chain:
-        raise NotImplementedError
+        """By default the sentence that stands for the widget."""
+        return Chain(f"<p>{html.escape(repr(self))}</p>", repr(self))
 
     def _button(self, text: str, action: Callable[[], None]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=text, layout=Layout(width="auto", min_width="8em"))
         button.on_click(lambda _button: action())
         return button
-
-    def __repr__(self) -> str:
-        return repr(self._still())
 
     def _repr_mimebundle_(self, **options) -> dict:
         still, bundle = self._still(), super()._repr_mimebundle_(**options) or {}
@@ -126,11 +123,10 @@ class PuzzleWidget(_Panel):
         finally:
             self.model.disabled = False
 
-    def _still(self) -> Chain:
-        sentence = (
+    def __repr__(self) -> str:
+        return (
             f"A box for your answer to '{self.problem}': open this notebook in JupyterLab to type."
         )
-        return Chain(f"<p>{html.escape(sentence)}</p>", sentence)
 
 
 def puzzle_widget(
@@ -163,11 +159,13 @@ class WatchWidget(_Panel):
         max_new_tokens: int = 512,
     ):
         self._policy, self._task, self._limit = policy, task, max_new_tokens
-        self._problems, self._random = task.problems(split, 1000), random.Random(seed)
+        self._problems, self._random = task.problems(split, 100), random.Random(seed)
         self._stop, self._thread = threading.Event(), None
         self.numbers = ipywidgets.Text(description="numbers")
-        self.target = ipywidgets.Text(description="goal", layout=Layout(width="10em"))
-        self.draw = self._button("another puzzle", self._another)
+        self.goal = ipywidgets.BoundedIntText(
+            24, min=1, max=999, description="goal", layout=Layout(width="11em")
+        )
+        self.another = self._button("another puzzle", self._draw)
         self.temperature = ipywidgets.FloatSlider(
             0.0, min=0, max=2, step=0.1, description="temperature"
         )
@@ -181,7 +179,7 @@ class WatchWidget(_Panel):
         )
         super().__init__(
             [
-                ipywidgets.HBox([self.numbers, self.target, self.draw]),
+                ipywidgets.HBox([self.numbers, self.goal, self.another]),
                 ipywidgets.HBox([self.temperature, self.pace, self.button]),
                 scrolled,
                 self.verdict,
@@ -190,20 +188,19 @@ class WatchWidget(_Panel):
         self._pose(problem or self._random.choice(self._problems))
 
     def _pose(self, problem: Problem) -> None:
+        self.problem = problem
         self.numbers.value = " ".join(map(str, problem.numbers))
-        self.target.value = str(problem.target)
+        self.goal.value = problem.target
 
-    def _another(self) -> None:
+    def _draw(self) -> None:
         self._pose(self._random.choice(self._problems))
 
     def _typed(self) -> Problem:
         """The puzzle in the boxes. Raises `ValueError` for what is none."""
-        numbers, goal = (
-            re.split(r"[\s,]+", box.value.strip()) for box in (self.numbers, self.target)
-        )
-        if len(goal) != 1 or not all(re.fullmatch("[0-9]{1,9}", x) for x in [*numbers, *goal]):
-            raise ValueError("type whole numbers, such as 4 6 8 8, and one goal")
-        return self._task.problem([int(x) for x in numbers], int(goal[0]))
+        numbers = re.split(r"[\s,]+", self.numbers.value.strip())
+        if not all(re.fullmatch("[0-9]{1,9}", x) for x in numbers):
+            raise ValueError("type whole numbers, such as 4 6 8 8")
+        return self._task.problem([int(x) for x in numbers], self.goal.value)
 
     def _press(self) -> None:
         """Begin to think, or stop."""
@@ -212,13 +209,13 @@ class WatchWidget(_Panel):
             return
         self.chain.value = self.verdict.value = ""
         try:
-            problem = self._typed()
+            self.problem = self._typed()
         except ValueError as error:
             self.verdict.value = html.escape(str(error))
             return
         self._stop.clear()
         self.button.description = "Stop"
-        arguments = problem, self.temperature.value, self._random.randrange(1 << 30)
+        arguments = self.problem, self.temperature.value, self._random.randrange(1 << 30)
         self._thread = threading.Thread(target=self._think, args=arguments, daemon=True)
         self._thread.start()
 
@@ -232,21 +229,19 @@ class WatchWidget(_Panel):
             self._thread.join()
 
     def _think(self, problem: Problem, temperature: float, seed: int) -> None:
-        prompt, text, count, begun = self._task.prompt(problem), "", 0, time.monotonic()
+        prompt, text, count = self._task.prompt(problem), "", 0
         try:
             for piece in continuations(self._policy, prompt, temperature, self._limit, seed):
                 if self._stop.wait(1 / self.pace.value):
+                    self.verdict.value = f"stopped after {count} tokens"
                     break
                 text, count = text + piece, count + 1
                 self._show(prompt, settled(text))
-            self._show(prompt, text)
-            if self._stop.is_set():
-                self.verdict.value = f"stopped after {count} tokens"
             else:
-                line = verdict_line(
-                    self._task.verify(problem, text), count, time.monotonic() - begun
-                )
-                self.verdict.value = f"<b>{html.escape(line)}</b>"
+                found = self._task.verify(problem, text)
+                word = "✓ right" if found.correct else "✗ wrong"
+                self.verdict.value = f"<b>{word}</b>: {html.escape(found.reason)} ({count} tokens)"
+            self._show(prompt, text)
         except Exception as error:  # nobody sees what a thread raises
             self.verdict.value = html.escape(f"The policy cannot think: {error}")
         finally:
@@ -256,13 +251,17 @@ class WatchWidget(_Panel):
         self.chain.value = show_chain(prompt, text, most=1000).data
 
     def _still(self) -> Chain:
-        """A chain of the puzzle in the boxes, the likeliest one."""
-        problem = self._typed()
-        prompt = self._task.prompt(problem)
+        """The likeliest chain of the puzzle."""
+        prompt = self._task.prompt(self.problem)
         [[found]] = self._policy.sample([prompt], temperature=0, max_new_tokens=self._limit)
-        chain = show_chain(prompt, found.text, self._task.verify(problem, found.text))
-        note = "Open this notebook in JupyterLab to watch the policy think; this is what it writes."
-        return Chain(f"<p>{note}</p>{chain.data}", f"{note}\n{chain!r}")
+        chain = show_chain(prompt, found.text, self._task.verify(self.problem, found.text))
+        return Chain(f"<p>{html.escape(repr(self))}</p>{chain.data}", f"{self!r}\n{chain!r}")
+
+    def __repr__(self) -> str:
+        return (
+            f"What the policy writes to '{self.problem}': open this notebook in JupyterLab to "
+            "watch it think."
+        )
 
 
 def watch(policy, task: Countdown, problem: Problem | None = None, **options) -> WatchWidget:
