@@ -397,11 +397,19 @@ def test_rollouts_say_what_they_leave_out():
     assert repr(shown).count(" ... (1 more)") == 4
 
 
+def test_rows_of_one_group_are_parted_by_their_prompts():
+    """Collectors that make no groups number them all alike."""
+    rows = [Completion(TOKENIZER.encode(prompt), [5], rewards=(1,)) for prompt in ("2", "3", "2")]
+    text = repr(show_rollouts(rows, TOKENIZER))
+    assert "2 · 2 samples" in text
+    assert "3 · 1 sample, mean" in text
+
+
 def test_rollouts_of_nothing():
     for batch in (Batch([]), []):
         assert "No completions" in show_rollouts(batch, TOKENIZER, group_mean).data
-    written = Completion([1], [], loss_mask=())  # no token, no reward
-    assert "0 tokens" not in show_rollouts([written], TOKENIZER, [[0.5]]).data
+    empty = show_rollouts([Completion([1], [])], TOKENIZER, [[0.5]])  # no token, no reward
+    assert "tokens 0, advantage +0: " in repr(empty)
     with pytest.raises(ValueError, match="1 rows of advantage for 4 completions"):
         show_rollouts(ROLLOUTS, TOKENIZER, [[1.0]])
     with pytest.raises(ValueError, match="2 numbers of entropy for 3 tokens"):

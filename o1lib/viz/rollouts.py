@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -36,7 +36,7 @@ def token_numbers(
     `entropy` of the distribution it comes from, and the `log-ratio` log p(token) - log p_old(token)
     to the policy that sampled it (both in nats), each of shape (tokens,).
     """
-    found = {"entropy": [torch.zeros(0)] * len(completions), "log-ratio": [None] * len(completions)}
+    found: dict[str, list] = {n: [None] * len(completions) for n in ("entropy", "log-ratio")}
     for chosen, length in like_lengths([len(c) for c in completions], max_tokens):
         rows = Rows([completions[i] for i in chosen], policy.model, length)
         columns = {"entropy": rows.entropy, "log-ratio": rows.logprobs - rows.old_logprobs}
@@ -73,13 +73,13 @@ def show_rollouts(
     Raises `ValueError` where numbers do not fit the completions.
     """
     batch = batch if isinstance(batch, Batch) else Batch(list(batch))
-    if isinstance(advantages, Callable):
+    if callable(advantages):
         advantages = advantages(batch) if batch.rows else []
     named = ({"advantage": advantages} if advantages is not None else {}) | dict(also or {})
     columns = {name: _spread(name, numbers, batch.rows) for name, numbers in named.items()}
-    by_group: dict[int, list[int]] = {}
-    for i, c in enumerate(batch.rows):
-        by_group.setdefault(c.group, []).append(i)
+    by_group: dict[tuple, list[int]] = {}
+    for i, c in enumerate(batch.rows):  # where no groups are made, the prompts part the rows
+        by_group.setdefault((c.group, *c.prompt_ids), []).append(i)
     if not by_group:
         return Chain("<p>No completions.</p>", "No completions.")
     painter = _Painter(tokenizer, columns, tokens)
@@ -89,7 +89,7 @@ def show_rollouts(
         shown, left = ordered[:samples], len(rows) - samples
         prompt = painter.text(batch.rows[rows[0]].prompt_ids, skip_special_tokens=True).strip()
         mean = sum(batch.rows[i].reward for i in rows) / len(rows)
-        title = f"{prompt} · {_many(len(rows), 'sample')}, mean reward {mean:.3g}"
+        title = f"{prompt or '(no prompt)'} · {_many(len(rows), 'sample')}, mean reward {mean:.3g}"
         body = "".join(painter.row(batch.rows[i], i) for i in shown)
         body = f"{_TABLE}{painter.head()}<tbody>{body}</tbody></table>"
         rest = f"{_many(left, 'more sample')} not shown" if left > 0 else ""
@@ -97,7 +97,8 @@ def show_rollouts(
             f"<details{'' if place else ' open'}><summary><b>{html.escape(title)}</b></summary>"
             f"{body}{f'<p>{rest}</p>' if rest else ''}</details>"
         )
-        text += [title, *(painter.plain(batch.rows[i], i) for i in shown), *([rest] * bool(rest))]
+        text += [title, *(painter.plain(batch.rows[i], i) for i in shown)]
+        text += [rest] if rest else []
     if len(by_group) > groups:
         text.append(f"{_many(len(by_group) - groups, 'more group')} not shown")
         page.append(f"<p>{text[-1]}</p>")
