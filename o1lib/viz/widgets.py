@@ -167,7 +167,12 @@ class WatchWidget(_Panel):
         )
         self.another = self._button("another puzzle", self._draw)
         self.temperature = ipywidgets.FloatSlider(
-            0.0, min=0, max=2, step=0.1, description="temperature"
+            0.0,
+            min=0,
+            max=2,
+            step=0.1,
+            description="temperature",
+            style={"description_width": "7em"},
         )
         self.pace = ipywidgets.IntSlider(20, min=2, max=100, description="tokens/s")
         self.button = self._button("Think", self._press)
