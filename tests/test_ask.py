@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lib.cli import main
-from o1lib.cli.ask import continuations, puzzle
+from o1lib.cli.ask import puzzle
+from o1lib.model.plain import continuations
 from o1lib.model.policy import Policy
 from o1lib.policy.traces import GRAMMARS, Style, think
 from o1lib.tasks import Countdown

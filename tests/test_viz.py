@@ -8,16 +8,22 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 from o1lib.lab.statistics import interval
+from o1lib.learning.advantages import group_mean
+from o1lib.learning.completions import Batch, Completion
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.behaviors import BEHAVIORS
 from o1lib.policy.traces import GRAMMARS, Style, think
 from o1lib.search.nodes import TreeNode
 from o1lib.tasks import Countdown, Verdict
 from o1lib.tasks.space import Space
 from o1lib.viz import plots
-from o1lib.viz.palette import BEHAVIOR_COLORS, COLORS, GRAY
+from o1lib.viz.palette import BEHAVIOR_COLORS, COLORS, GRAY, diverging
 from o1lib.viz.plots import failure_curves, figure, live_plot, rate_bars, smooth
+from o1lib.viz.rollouts import show_rollouts, token_numbers
 from o1lib.viz.seeds import mean_band, seed_curves, seed_dots
 from o1lib.viz.source import show_source
 from o1lib.viz.trace import behavior_of, draw_chain, in_english, lines, show_chain
@@ -146,23 +152,50 @@ def test_smooth_does_not_lag():
     assert smooth([1.0], 9).tolist() == [1.0]
 
 
-def test_live_plot_updates_one_picture(monkeypatch):
-    updates = []
+def live_log(steps: int) -> list[dict]:
+    rows = [{"step": 0, "greedy, held-out goals": 0.5, "note": "start"}]
+    return rows + [{"step": t, "reward": t / 4, "length": 40 + t} for t in range(1, steps + 1)]
 
-    class Handle:
-        def update(self, picture):
-            updates.append(picture)
 
-    rows = [{"step": 0, "reward": 0.25}, {"step": 1, "reward": ""}, {"step": 2, "reward": 0.5}]
-    log = SimpleNamespace(rows=rows)
-    monkeypatch.setattr("IPython.display.display", lambda display_id: Handle())
-    redraw = live_plot("reward", "share right")
-    redraw(log)
-    redraw(log)
-    assert len(updates) == 2
-    assert updates[1].alt == "share right: from 0.25 at the first step to 0.5 at the last"
-    live_plot("nothing", "")(log)
+def test_live_panels_are_the_columns_there_are():
+    picture = plots.log_picture([*live_log(3), {"step": 4, "reward": ""}], plots.LIVE_COLUMNS)
+    assert picture.alt == (
+        "Steps 1 to 3: mean reward from 0.25 to 0.75; tokens a chain from 41 to 43; "
+        "greedy success, held-out goals from 0.5 to 0.5"
+    )
+    assert plots.log_picture(live_log(3), {"note": "words are not drawn"}) is None
     assert not plt.get_fignums()
+
+
+def test_live_panels_do_nothing_outside_a_notebook(capsys):
+    live_plot("reward", "share right")(SimpleNamespace(rows=live_log(3)))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_headless_run_leaves_one_figure():
+    """Pictures come at most every two seconds; the one that stays shows the last row all the same,
+    and the next cell gets a picture of its own.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    cell = (
+        "from types import SimpleNamespace\n"
+        "from o1lib.viz.plots import live_plots\n"
+        "log, on_row = SimpleNamespace(rows=[]), live_plots()\n"
+        f"for row in {live_log(20)!r}:\n"
+        "    log.rows.append(row)\n"
+        "    on_row(log)\n"
+    )
+    again = "on_row(log)"
+    cells = [nbformat.v4.new_code_cell(code) for code in (cell, again, "pass")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    for one in notebook.cells[:2]:
+        [output] = one.outputs
+        assert "mean reward from 0.25 to 5;" in output.metadata["image/png"]["alt"]
+        assert "image/png" in output.data
+    assert notebook.cells[2].outputs == []
 
 
 def test_failure_curves_draw_what_is_left():
@@ -285,7 +318,160 @@ def test_show_source():
         show_source()
 
 
+# --- rollouts
+
+TOKENIZER = build_tokenizer()
+
+
+def completion(text: str, reward: float, group: int = 0, **options) -> Completion:
+    prompt, ids = (TOKENIZER.encode(part) for part in (f"think : make {group}", text))
+    return Completion(prompt, ids, rewards=(reward,), group=group, **options)
+
+
+ROLLOUTS = [
+    completion("try 1 2", 0.0, 7),
+    completion("try 3 4 5", 1.0, 7),
+    completion("try 6", 0.0, 8),
+    completion("try 8", 0.0, 8),
+]
+
+
+def grounds(page: str) -> list[tuple[str, str, str]]:
+    """(tooltip, color, text) of every span of tokens."""
+    return re.findall(
+        r'<span title="([^"]*)" style="background:(#[0-9a-f]{8})[^"]*">([^<]*)</span>', page
+    )
+
+
+def test_rollouts_show_groups_rewards_and_advantages():
+    shown = show_rollouts(Batch(ROLLOUTS), TOKENIZER, group_mean)
+    texts = [piece.strip() for _, _, piece in grounds(shown.data)]
+    assert texts == ["try 3 4 5", "try 1 2", "try 6", "try 8"]  # the best of a group first
+    tips = [tip for tip, _, _ in grounds(shown.data)]
+    assert tips == ["advantage +0.5", "advantage -0.5", "advantage +0", "advantage +0"]
+    assert "think : make 7 · 2 samples, mean reward 0.5" in shown.data
+    assert "reward 1, tokens 4, advantage +0.5: try 3 4 5" in repr(shown)
+    assert "<script" not in shown.data
+    assert shown.data.count("<details open>") == 1
+
+
+def test_tokens_keep_their_text_and_numbers():
+    """A number of several tokens stays one word, and each token has its own advantage."""
+    text = "use 1200 and 11 200"
+    row = completion(text, 1.0, logprobs=[-1.0] * len(TOKENIZER.encode(text)))
+    numbers = torch.arange(len(row.completion_ids)) / 10
+    page = show_rollouts([row], TOKENIZER, [numbers], {"entropy": [numbers * 2]}).data
+    found = grounds(page)
+    assert "".join(piece for _, _, piece in found) == TOKENIZER.decode(row.completion_ids)
+    assert [tip.split(",")[0] for tip, _, _ in found] == [
+        f"advantage {float(x):+.3g}" for x in numbers
+    ]
+    assert "entropy +0.2, probability 0.368" in found[1][0]
+    widths = [int(w) for w in re.findall("border-bottom:([0-9]+)px", page)]
+    assert widths == sorted(widths)
+    assert widths[-1] == 4
+
+
+def test_hostile_rollouts_stay_text():
+    """Whatever a tokenizer makes of its ids."""
+
+    class Hostile:
+        def decode(self, ids, **_options):
+            return "".join(["<script>", '" onload="', "\x1b[31m", "&\u202e"][i] for i in ids)
+
+    shown = show_rollouts([Completion([0], [0, 1, 2, 3], rewards=(1,))], Hostile(), [[1.0]])
+    assert "<script" not in shown.data
+    assert "&lt;script&gt;&quot; onload=" in shown.data
+    for text in (shown.data, repr(shown)):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+
+
+def test_rollouts_say_what_they_leave_out():
+    rows = [completion(f"try {i} 2 3", i % 3, group=i // 3) for i in range(12)]
+    shown = show_rollouts(rows, TOKENIZER, group_mean, groups=2, samples=2, tokens=3)
+    for text in (shown.data, repr(shown)):
+        assert "2 more groups not shown" in text
+        assert text.count("1 more sample not shown") == 2
+    assert shown.data.count("<summary>1 more token</summary>") == 4
+    assert repr(shown).count(" ... (1 more)") == 4
+
+
+def test_rows_of_one_group_are_parted_by_their_prompts():
+    """Collectors that make no groups number them all alike."""
+    rows = [Completion(TOKENIZER.encode(prompt), [5], rewards=(1,)) for prompt in ("2", "3", "2")]
+    text = repr(show_rollouts(rows, TOKENIZER))
+    assert "2 · 2 samples" in text
+    assert "3 · 1 sample, mean" in text
+
+
+def test_rollouts_of_nothing():
+    for batch in (Batch([]), []):
+        assert "No completions" in show_rollouts(batch, TOKENIZER, group_mean).data
+    empty = show_rollouts([Completion([1], [])], TOKENIZER, [[0.5]])  # no token, no reward
+    assert "tokens 0, advantage +0: " in repr(empty)
+    with pytest.raises(ValueError, match="1 rows of advantage for 4 completions"):
+        show_rollouts(ROLLOUTS, TOKENIZER, [[1.0]])
+    with pytest.raises(ValueError, match="2 numbers of entropy for 3 tokens"):
+        show_rollouts(ROLLOUTS[:1], TOKENIZER, None, {"entropy": [[1.0, 2.0]]})
+
+
+def test_numbers_that_are_none_are_gray():
+    page = show_rollouts(ROLLOUTS[:1], TOKENIZER, [[float("nan"), 1.0, float("inf")]]).data
+    colors = [color for _, color, _ in grounds(page)]
+    assert colors == [diverging(0), diverging(1), diverging(0)]
+
+
+def test_token_numbers_are_the_models():
+    """Entropy and log-ratio by one plain forward pass a completion."""
+    policy = Policy.load("nano-think", bf16=False)
+    task = Countdown(3)
+    prompts = [task.prompt(task.train_problem(i)) for i in range(2)]
+    rows = [
+        Completion(policy.encode(prompt), s.token_ids, [x - 0.25 for x in s.logprobs])
+        for prompt, [s] in zip(prompts, policy.sample(prompts, max_new_tokens=20), strict=True)
+    ]
+    found = token_numbers(policy, rows)
+    for row, entropy, ratio in zip(rows, found["entropy"], found["log-ratio"], strict=True):
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        with torch.no_grad():
+            logits = policy.model(input_ids=ids).logits[0, len(row.prompt_ids) - 1 : -1]
+        own = torch.distributions.Categorical(logits=logits).entropy()
+        assert entropy.tolist() == pytest.approx(own.tolist(), abs=1e-4)
+        assert ratio.tolist() == pytest.approx([0.25] * len(ratio), abs=2e-3)
+
+
 # --- the palette
+
+
+def glazed(color: str, ground: str) -> str:
+    """A color #rrggbbaa over a ground."""
+    share = int(color[7:9], 16) / 255
+    parts = [
+        round(share * int(color[i : i + 2], 16) + (1 - share) * int(ground[i : i + 2], 16))
+        for i in (1, 3, 5)
+    ]
+    return "#{:02x}{:02x}{:02x}".format(*parts)
+
+
+def test_the_diverging_colors_order_numbers():
+    """From orange to blue they only get bluer, on both grounds; the text on them stays readable,
+    and everybody tells the ends apart.
+    """
+    values = np.linspace(-1, 1, 41)
+    for ground, text in (("#ffffff", "#212121"), ("#111111", "#ffffff")):
+        colors = [glazed(diverging(v), ground) for v in values]
+        blueness = [int(c[5:7], 16) - int(c[1:3], 16) for c in colors]
+        assert all(np.diff(blueness) > 0)
+        assert min(contrast(c, text) for c in colors) >= 4.5
+        for name, matrix in VISION.items():
+            low, zero, high = (
+                lab(np.array(matrix) @ linear(colors[i])) for i in (0, len(values) // 2, -1)
+            )
+            assert ciede2000(low, high) >= 16, (name, ground)
+            assert min(ciede2000(low, zero), ciede2000(zero, high)) >= 10, (name, ground)
+    assert diverging(7) == diverging(1)
+    assert diverging(-7) == diverging(-1)
 
 
 def linear(color: str) -> np.ndarray:

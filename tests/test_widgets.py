@@ -1,9 +1,16 @@
-"""The puzzle widget, without a browser: verdicts, hints, another puzzle, the model's chain."""
+"""The widgets, without a browser: verdicts, hints, another puzzle, a model that thinks."""
 
 import re
+import threading
+from types import SimpleNamespace
 
+import pytest
+
+from o1lib.model.policy import Policy
 from o1lib.tasks import Countdown
-from o1lib.viz.widgets import puzzle_widget
+from o1lib.tasks.base import VAL_TARGETS
+from o1lib.viz import widgets
+from o1lib.viz.widgets import puzzle_widget, watch
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 PROBLEM = Countdown().problem([4, 6, 8, 8], 24)
@@ -102,3 +109,111 @@ def test_a_page_without_widgets_shows_a_sentence():
     assert "VBox" not in bundle["text/plain"]
     assert "A box for your answer" in bundle["text/html"]
     assert VIEW in bundle
+
+
+# --- a policy to watch
+
+THREE = Countdown(3)
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return Policy.load("nano-think", bf16=False)
+
+
+def patient(monkeypatch, pieces) -> widgets.WatchWidget:
+    """A widget whose policy writes these pieces, a thousand a second."""
+    monkeypatch.setattr(widgets, "continuations", lambda *_arguments: iter(pieces))
+    widget = watch(SimpleNamespace(), THREE, THREE.problem([3, 5, 7], 26))
+    widget.pace.max = widget.pace.value = 1000
+    return widget
+
+
+def test_the_chain_appears_token_by_token(policy):
+    """What is written in the end is the policy's own greedy chain, with its verdict."""
+    widget = watch(policy, THREE)
+    widget.pace.max = widget.pace.value = 100_000
+    lengths = []
+    widget.chain.observe(lambda change: lengths.append(len(change["new"])), "value")
+    widget.button.click()
+    widget.wait()
+    assert widget.button.description == "Think"
+    prompt = THREE.prompt(widget.problem)
+    [[found]] = policy.sample([prompt], temperature=0)
+    verdict = THREE.verify(widget.problem, found.text)
+    assert ("✓ right" if verdict else "✗ wrong") in widget.verdict.value
+    assert f"({len(found.token_ids)} tokens)" in widget.verdict.value
+    assert widget.chain.value == widgets.show_chain(prompt, found.text, most=1000).data
+    assert len(lengths) > 10
+    assert lengths == sorted(lengths)
+
+
+def test_a_second_press_stops(monkeypatch):
+    reached, pressed = threading.Event(), threading.Event()
+
+    def pieces():
+        yield "<think> try"
+        reached.set()
+        pressed.wait(30)
+        while True:
+            yield " 3"
+
+    widget = patient(monkeypatch, pieces())
+    widget.button.click()
+    assert reached.wait(30)
+    assert widget.thinking
+    assert widget.button.description == "Stop"
+    widget.button.click()
+    pressed.set()
+    widget.wait()
+    assert widget.verdict.value == "stopped after 1 tokens"
+    assert widget.button.description == "Think"
+    assert "try" in widget.chain.value
+
+
+def test_any_puzzle_can_be_typed_and_others_are_drawn(monkeypatch):
+    widget = patient(monkeypatch, ["<answer> 7 * 3 + 5 </answer>", ""])
+    for _ in range(5):
+        widget.another.click()
+        assert widget.problem.target in VAL_TARGETS
+        assert widget.numbers.value.split() == [str(x) for x in widget.problem.numbers]
+    widget.numbers.value, widget.goal.value = "7, 5 3", 26
+    widget.button.click()
+    widget.wait()
+    assert widget.problem == THREE.problem([3, 5, 7], 26)
+    assert "make 26 from 3 5 7" in widget.chain.value
+    assert "✓ right" in widget.verdict.value
+    for typed in ("", "4 six", "<b>", "4 -6 8", "1 2 3 4 5 6 7"):
+        widget.numbers.value = typed
+        widget.button.click()
+        assert not widget.thinking
+        assert re.search("whole numbers|2 to 6 numbers", widget.verdict.value)
+        assert widget.chain.value == ""
+
+
+def test_hostile_thoughts_stay_text(monkeypatch):
+    widget = patient(monkeypatch, ["<script>alert(1)</script>", " <img src=x> dead"])
+    widget.button.click()
+    widget.wait()
+    for part in (widget.chain, widget.verdict):
+        assert not re.search("<(script|img)", part.value)
+
+    def broken():
+        yield "<think>"
+        raise RuntimeError("no <memory>")
+
+    widget = patient(monkeypatch, broken())
+    widget.button.click()
+    widget.wait()
+    assert widget.verdict.value == "The policy cannot think: no &lt;memory&gt;"
+    assert widget.button.description == "Think"
+
+
+def test_a_page_without_widgets_shows_a_chain(policy):
+    bundle = watch(policy, THREE, THREE.problem([3, 5, 7], 26))._repr_mimebundle_()
+    assert VIEW in bundle
+    for kind in ("text/plain", "text/html"):
+        assert "open this notebook in JupyterLab to watch it think" in bundle[kind]
+        assert "make 26 from 3 5 7" in bundle[kind]
+        assert re.search("✓ right|✗ wrong", bundle[kind])
+        assert "<script" not in bundle[kind]

@@ -4,7 +4,7 @@ cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -13,6 +13,7 @@ from o1lib.model.generation import (
     Generation,
     Settings,
     as_generations,
+    check_temperature,
     pick_token,
     row_keys,
     uniform_noise,
@@ -75,6 +76,40 @@ def generate_plain(
                 break
             ids = token[:, None]
     return as_generations(tokens_out, logprobs_out, lengths, finished, counts)
+
+
+def continuations(
+    policy, prompt: str, temperature: float, max_new_tokens: int, seed: int
+) -> Iterator[str]:
+    """What the policy adds to its text, token by token, by the model's own forward pass and cache.
+
+    Greedy (temperature 0) it is what `policy.sample` gives, up to rounding; drawn, it is another
+    chain of the same distribution. The end token comes as an empty item.
+    """
+    check_temperature(temperature)
+    ends = set(policy.stops)
+    limit = getattr(policy.model.config, "max_position_embeddings", None) or 10**9
+    generator = torch.Generator().manual_seed(seed)
+    context = policy.encode(prompt)
+    ids = torch.tensor([context], device=next(policy.model.parameters()).device)
+    cache, written, text = None, [], ""
+    for _ in range(min(max_new_tokens, limit - len(context))):
+        with torch.inference_mode():
+            output = policy.model(input_ids=ids, past_key_values=cache, use_cache=True)
+        cache, logits = output.past_key_values, output.logits[0, -1].float().cpu()
+        if temperature == 0:
+            token = int(logits.argmax())
+        else:
+            chances = (logits / temperature).softmax(-1)
+            token = int(torch.multinomial(chances, 1, generator=generator))
+        if token in ends:
+            yield ""
+            return
+        written.append(token)
+        longer = policy.decode(written)
+        yield longer[len(text) :]
+        text = longer
+        ids = ids.new_tensor([[token]])
 
 
 @torch.inference_mode()

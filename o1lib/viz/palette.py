@@ -27,3 +27,20 @@ BEHAVIOR_COLORS = {
     "self-evaluation": MUSTARD,
     "self-correction": VIOLET,
 }
+
+# Numbers with a sign: orange below zero, gray at zero, blue above.
+ORANGE, BLUE = "#c8640a", "#2d73e1"
+
+
+def diverging(value: float) -> str:
+    """The ground (#rrggbbaa) behind text for a number from -1 (orange) over 0 (gray) to 1 (blue).
+
+    It is a glaze over the page's own ground, so that the page's own text stays readable on it. It
+    grows with the square root of the number: small ones show their sign too.
+    """
+    end, share = (BLUE if value > 0 else ORANGE), min(1.0, abs(value)) ** 0.5
+    parts = [
+        round((1 - share) * int(GRAY[i : i + 2], 16) + share * int(end[i : i + 2], 16))
+        for i in (1, 3, 5)
+    ]
+    return "#{:02x}{:02x}{:02x}{:02x}".format(*parts, round(255 * (0.12 + 0.4 * share)))

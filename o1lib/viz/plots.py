@@ -7,11 +7,15 @@ theme, and every figure carries a sentence for those who cannot see it.
 from __future__ import annotations
 
 import io
+import textwrap
+import time
 from base64 import b64encode
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython import get_ipython
 
 from o1lib.lab.statistics import interval
 from o1lib.viz.palette import COLORS, GRAY
@@ -163,31 +167,96 @@ def loss_curves(
     axis.legend(title="kind of token")
 
 
-def live_plot(name: str, label: str):
-    """A callback for `learn(on_row=...)` that redraws a column of the log while a run goes on: a
-    dot a step, and their centered mean.
+# What `live_plots` draws where a log has it: a column (`greedy` is also `greedy, held-out goals`)
+# and its label.
+LIVE_COLUMNS = {
+    "reward": "mean reward",
+    "length": "tokens a chain",
+    "entropy": "entropy (nats per token)",
+    "greedy": "greedy success",
+    "held_out": "held-out success",
+}
+
+
+class LivePlots:
+    """A callback for `learn(on_row=...)`: one picture, redrawn in its place while a run goes on and
+    once more when the cell has ended. Outside a notebook it does nothing.
+
+    Args:
+        columns: columns of the log, or how their names begin up to a comma, and their labels.
+        every: seconds between two pictures at least, so that drawing takes little of a run.
     """
-    from IPython.display import display
 
-    handle = None
+    def __init__(self, columns: Mapping[str, str], every: float = 2.0):
+        self.columns, self.every = columns, every
+        self._begin()
 
-    def redraw(log) -> None:
-        nonlocal handle
-        points = [(r["step"], r[name]) for r in log.rows if isinstance(r.get(name), (int, float))]
-        if not points:
+    def _begin(self) -> None:
+        self._log = self._handle = None
+        self._drawn, self._next = 0, 0.0  # rows in the picture, and when the next may be made
+
+    def __call__(self, log) -> None:
+        shell = get_ipython()
+        if getattr(shell, "kernel", None) is None:
             return
-        steps, values = zip(*points, strict=True)
-        with plt.rc_context(STYLE):
-            fig, axis = plt.subplots(figsize=(6, 2.6))
+        if self._log is None:
+            shell.events.register("post_run_cell", self._finish)
+        self._log = log
+        if time.monotonic() >= self._next:
+            self._redraw()
+
+    def _finish(self, _result) -> None:
+        """The end of the cell: the last rows, which may have come too soon after a picture."""
+        get_ipython().events.unregister("post_run_cell", self._finish)
+        if len(self._log.rows) > self._drawn:
+            self._redraw()
+        self._begin()  # the next cell gets a picture of its own
+
+    def _redraw(self) -> None:
+        from IPython.display import display
+
+        picture = log_picture(self._log.rows, self.columns)
+        if picture is not None and self._handle is None:
+            self._handle = display(picture, display_id=True)
+        elif picture is not None:
+            self._handle.update(picture)
+        self._drawn, self._next = len(self._log.rows), time.monotonic() + self.every
+
+
+def log_picture(rows, columns: Mapping[str, str]) -> Picture | None:
+    """Columns of a run log against its steps, a panel each: a dot a row, and their centered mean.
+    None where no row has one of them.
+    """
+    names = {name: None for row in rows for name in row}  # in order, each once
+    panels = []
+    for begins, label in columns.items():
+        for name in [n for n in names if n == begins or n.startswith(f"{begins},")]:
+            points = [(r["step"], r[name]) for r in rows if isinstance(r.get(name), (int, float))]
+            if points:
+                panels.append((f"{label}{name.removeprefix(begins)}", *zip(*points, strict=True)))
+    if not panels:
+        return None
+    with plt.rc_context(STYLE):
+        fig, axes = plt.subplots(1, len(panels), figsize=(max(6, 2.8 * len(panels)), 2.6))
+        for axis, (label, steps, values) in zip(np.atleast_1d(axes), panels, strict=True):
             axis.plot(steps, values, ".", alpha=0.5)
             axis.plot(steps, smooth(values, 9), color=COLORS[0])
-            axis.set(xlabel="step", ylabel=label)
-            trend = (
-                f"{label}: from {values[0]:.3g} at the first step to {values[-1]:.3g} at the last"
-            )
-            handle = handle or display(display_id=True)
-            if handle is not None:  # there is none outside a notebook
-                handle.update(Picture(fig, trend))
-            plt.close(fig)
+            axis.set_xlabel("step")
+            axis.set_title(textwrap.fill(label, 28), loc="left", fontsize=10)
+        ends = (f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, _, y in panels)
+        alt = f"Steps {panels[0][1][0]} to {panels[0][1][-1]}: {'; '.join(ends)}"
+        picture = Picture(fig, alt)
+        plt.close(fig)
+    return picture
 
-    return redraw
+
+def live_plots(columns: Mapping[str, str] = LIVE_COLUMNS) -> LivePlots:
+    """Small live panels of a training run, one for each of `columns` (name: label) that its log
+    has: `learn(..., on_row=live_plots())`.
+    """
+    return LivePlots(columns)
+
+
+def live_plot(name: str, label: str) -> LivePlots:
+    """One live panel, of one column."""
+    return LivePlots({name: label})
