@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from fractions import Fraction
 from itertools import combinations
+from statistics import fmean
 
 from o1lib.exercises.check import Exercise, Mistake
 from o1lib.tasks import Countdown
@@ -160,4 +161,89 @@ pass_at_k = Exercise(
         ),
     ),
     "equals counting all the ways to draw k of n samples, on eight inputs",
+)
+
+# --- pass@k of a set of puzzles
+
+
+def _each(estimate):
+    """The mean over the puzzles of an estimate for one."""
+    return lambda counts, n, k: fmean(estimate(c, n, k) for c in counts)
+
+
+def _pooled(counts, n, k):
+    right, samples = sum(counts), n * len(counts)
+    return 1 - math.comb(samples - right, k) / math.comb(samples, k)
+
+
+mean_pass_at_k = Exercise(
+    "mean_pass_at_k",
+    (
+        ([2], 4, 1),
+        ([2], 4, 3),
+        ([2, 0, 4], 4, 2),
+        ([0, 0, 8, 8], 8, 4),
+        ([1, 5, 3, 0, 9], 10, 5),
+        ([1, 2, 3], 9, 9),
+    ),
+    _each(lambda c, n, k: _by_counting(n, c, k)),
+    (
+        Mistake(
+            "plug-in",
+            "you draw with replacement: 1 - (1 - c/n)^k may look at one sample twice, so it is too "
+            "low. Count the draws of k *different* samples that hold no right one.",
+            (_each(lambda c, n, k: 1 - (1 - c / n) ** k),),
+        ),
+        Mistake(
+            "pooled",
+            "you throw the samples of all puzzles together. Then easy puzzles lend their luck to "
+            "those that are never solved: take pass@k of each puzzle, and the mean at the end.",
+            (_pooled, lambda counts, n, k: 1 - (1 - fmean(counts) / n) ** k),
+        ),
+        Mistake(
+            "the chance to miss",
+            "you computed the chance that all k samples are wrong. The answer is 1 minus that.",
+            (_each(lambda c, n, k: math.comb(n - c, k) / math.comb(n, k)),),
+        ),
+        Mistake(
+            "all of them",
+            "you computed the chance that *all* k samples are right; one is enough.",
+            (
+                _each(lambda c, n, k: math.comb(c, k) / math.comb(n, k)),
+                _each(lambda c, n, k: (c / n) ** k),
+            ),
+        ),
+        Mistake(
+            "fewer than k wrong ones",
+            "when fewer than k samples are wrong, any k of them hold a right one: the answer is 1. "
+            "Your formula leaves its range there.",
+            (_each(lambda c, n, k: _factorials(n, c, k)),),
+        ),
+        Mistake(
+            "solved at all",
+            "you count the puzzles with any right sample among all n. That is pass@n; draw only k.",
+            (_each(lambda c, n, k: float(c > 0)),),
+        ),
+        Mistake(
+            "pass@1",
+            "you never use k.",
+            (_each(lambda c, n, k: c / n),),
+        ),
+        Mistake(
+            "k times pass@1",
+            "k tries are not k times as good: that sum counts draws with two right samples twice.",
+            (_each(lambda c, n, k: k * c / n), _each(lambda c, n, k: min(1.0, k * c / n))),
+        ),
+        Mistake(
+            "sum instead of mean",
+            "you add the puzzles up; divide by their number.",
+            (lambda counts, n, k: sum(_by_counting(n, c, k) for c in counts),),
+        ),
+        Mistake(
+            "one puzzle",
+            "you give back one number a puzzle; the mean of them is asked for.",
+            (lambda counts, n, k: [_by_counting(n, c, k) for c in counts],),
+        ),
+    ),
+    "equals counting all the ways to draw k of n samples of each puzzle, on six sets of puzzles",
 )
