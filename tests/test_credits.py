@@ -14,6 +14,7 @@ from o1lib.learning.credits import (
     by_rollouts,
     credit_gradient,
     exact_gradient,
+    gradient_quality,
     process,
     step_advantages,
     step_starts,
@@ -114,7 +115,7 @@ def test_credits_telescope_on_sampled_chains(policy, space, batch, values):
 
 def test_rollouts_estimate_the_exact_values(policy, space, batch):
     """At every beginning that was asked, and nothing is asked twice."""
-    n, some = 100, Batch(batch.rows[:12])
+    n, some = 60, Batch(batch.rows[:10])
     learner = Learner.of(policy)
     exact, _ = by_exact_values(learner, some, [space])
     found, tokens = by_rollouts(n)(learner, some, [space])
@@ -161,7 +162,7 @@ def test_the_first_step_is_credited_with_less_noise(policy, space, batch):
     """
     learner = Learner.of(policy)
     starts = [step_starts(policy, c.completion_ids) for c in batch.rows]
-    rows = [c for c, s in zip(batch.rows, starts, strict=True) if len(s) > 1][:100]
+    rows = [c for c, s in zip(batch.rows, starts, strict=True) if len(s) > 1][:60]
     values, _ = by_exact_values(learner, Batch(rows), [space])
     scores = []
     for c, (_, end, *_) in zip(rows, (s for s in starts if len(s) > 1), strict=False):
@@ -178,14 +179,32 @@ def test_the_first_step_is_credited_with_less_noise(policy, space, batch):
     assert abs((saved - due).mean()) < 4 * (saved - due).std() / math.sqrt(len(due))
 
 
+def test_the_quality_of_a_credit(policy, space):
+    """Twice the advantage has the same direction, four times the variance, and is off by the exact
+    gradient itself.
+    """
+
+    def twice(learner, batch, spaces):
+        advantages, tokens = CREDITS["exact"](learner, batch, spaces)
+        return [2 * a for a in advantages], tokens
+
+    credits = {"once": CREDITS["exact"], "twice": twice}
+    collect = chains(task, lambda step: [space.problem], 32)
+    found = gradient_quality(Learner.of(policy), credits, collect, [space], 8)
+    assert 0 < found["cosine, once"] < 1
+    assert found["cosine, twice"] == pytest.approx(found["cosine, once"], rel=1e-4)
+    assert found["variance, twice"] == pytest.approx(4 * found["variance, once"], rel=1e-4)
+    assert found["bias, once"] < 0.5 < found["bias, twice"]
+
+
 def test_dead_ends_are_blamed_where_they_begin(policy):
     """Two chains with the same outcome, zero: the step that threw the puzzle away is blamed, and
     what comes after it is not.
     """
     space = Space(task, task.problem([2, 3, 5], 30))
-    dead, alive = "2 + 3 = 5 left 5 5 ; 5 + 5 = 10 left 10", "2 * 3 = 6 left 5 6 ; 6 - 5 = 1 left 1"
+    dead, alive = "3 + 2 = 5 left 5 5 ; 5 + 5 = 10 left 10", "3 * 2 = 6 left 5 6 ; 6 - 5 = 1 left 1"
     rows = []
-    for body, answer in ((dead, "( 2 + 3 ) + 5"), (alive, "( 2 * 3 ) - 5")):
+    for body, answer in ((dead, "( 3 + 2 ) + 5"), (alive, "( 3 * 2 ) - 5")):
         text = f"<think> {body} </think> <answer> {answer} </answer> <eos>"
         ids = encode_text(policy.tokenizer, text)
         rows.append(Completion(policy.encode(space.prompt), ids, rewards=(0.0,)))
@@ -214,5 +233,6 @@ def test_every_credit_learns(policy, tmp_path):
             tmp_path / name,
         )  # fmt: skip
         assert len(log.rows) == 2
-        assert all(math.isfinite(row["loss"]) and row["grad_norm"] > 0 for row in log.rows)
+        assert all(math.isfinite(row["loss"]) for row in log.rows)
+        assert max(log.column("grad_norm")) > 0  # equal outcomes teach the outcome's credit nothing
         assert (log.rows[0]["credit_tokens"] > 0) == (name == "rollouts")

@@ -25,6 +25,7 @@ from o1lib.learning.losses import reinforce
 from o1lib.learning.updates import Learner
 from o1lib.model.policy import Policy
 from o1lib.model.requests import Sample
+from o1lib.model.tokenizer import encode_text
 from o1lib.reward.winning import canonical_reward, exact_values, winning_texts
 from o1lib.tasks.space import Space
 
@@ -39,7 +40,7 @@ def step_starts(policy: Policy, ids: Sequence[int]) -> list[int]:
     """How many tokens of a chain are written where each of its steps begins, its answer included:
     zero, and behind every `;` and `</think>`.
     """
-    closing = policy.tokenizer.convert_tokens_to_ids([";", "</think>"])
+    closing = encode_text(policy.tokenizer, "; </think>")
     return [0] + [t for t in range(1, len(ids)) if ids[t - 1] in closing]
 
 

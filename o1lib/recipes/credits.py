@@ -91,6 +91,7 @@ def four_credits(
     lr: float = 1e-4,
     warmup: int = 10,
     problems: int = 100,
+    repeats: int = 8,
 ) -> Iterator[dict]:
     """`nano-think` learns straight chains of three numbers by one of the `CREDITS`.
 
@@ -116,7 +117,7 @@ def four_credits(
         found = measured(learner, task, problems)
         if learner.step in (0, steps):
             able = {k: c for k, c in CREDITS.items() if k != "value head" or k == credit}
-            found |= gradient_quality(learner, able, repeated, probes)
+            found |= gradient_quality(learner, able, repeated, probes, repeats)
         return found
 
     log = learn(
