@@ -190,7 +190,7 @@ def test_the_quality_of_a_credit(policy, space):
 
     credits = {"once": CREDITS["exact"], "twice": twice}
     collect = chains(task, lambda step: [space.problem], 32)
-    found = gradient_quality(Learner.of(policy), credits, collect, [space], 8)
+    found = gradient_quality(Learner.of(policy), credits, collect, [space])
     assert 0 < found["cosine, once"] < 1
     assert found["cosine, twice"] == pytest.approx(found["cosine, once"], rel=1e-4)
     assert found["variance, twice"] == pytest.approx(4 * found["variance, once"], rel=1e-4)

@@ -166,9 +166,9 @@ def gradient_quality(
     credits: Mapping[str, Credit],
     collect: Collector,
     spaces: Sequence[Space],
-    repeats: int = 8,
+    rounds: Sequence[int] = range(8),
 ) -> dict[str, float]:
-    """For each credit, on the same batches (`collect`, again and again; a group for each space), of
+    """For each credit, on the same batches (`collect` at the steps `rounds`; a group for each space), of
     its gradients g beside the exact gradient of J:
 
     * `cosine`: the mean cosine;
@@ -178,7 +178,7 @@ def gradient_quality(
     policy = learner.policy
     exact = exact_gradient(policy, spaces)
     gradients: dict[str, list[torch.Tensor]] = {name: [] for name in credits}
-    for step in range(repeats):
+    for step in rounds:
         here = Learner(learner.models, step=step)
         batch = collect(here)
         if "critic" in learner.models:
@@ -193,7 +193,7 @@ def gradient_quality(
         found |= {
             f"cosine, {name}": float((g @ exact / g.norm(dim=1) / exact.norm()).mean()),
             f"variance, {name}": variance / size,
-            f"bias, {name}": (float(off @ off) - variance / repeats) / size,
+            f"bias, {name}": (float(off @ off) - variance / len(rounds)) / size,
         }
     return found
 

@@ -113,11 +113,15 @@ def four_credits(
     probes = [Space(task, problem) for problem in task.problems("val_inputs", 10)]
     repeated = chains(task, lambda step: [space.problem for space in probes], n)
 
+    rounds = range(
+        1000 * seed, 1000 * seed + repeats
+    )  # the same for all arms, others for each seed
+
     def callback(learner: Learner) -> dict[str, float]:
         found = measured(learner, task, problems)
         if learner.step in (0, steps):
             able = {k: c for k, c in CREDITS.items() if k != "value head" or k == credit}
-            found |= gradient_quality(learner, able, repeated, probes, repeats)
+            found |= gradient_quality(learner, able, repeated, probes, rounds)
         return found
 
     log = learn(
