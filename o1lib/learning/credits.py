@@ -168,8 +168,8 @@ def gradient_quality(
     spaces: Sequence[Space],
     rounds: Sequence[int] = range(8),
 ) -> dict[str, float]:
-    """For each credit, on the same batches (`collect` at the steps `rounds`; a group for each space), of
-    its gradients g beside the exact gradient of J:
+    """For each credit, on the same batches (`collect` at the steps `rounds`, a group for each
+    space), of its gradients g beside the exact gradient of J:
 
     * `cosine`: the mean cosine;
     * `variance`: the mean of |g - mean g|^2, over |exact|^2;

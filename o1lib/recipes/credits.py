@@ -96,8 +96,8 @@ def four_credits(
     """`nano-think` learns straight chains of three numbers by one of the `CREDITS`.
 
     At the first and the last step the gradients of all credits are held against the exact one. The
-    critic is first trained on `warmup` rounds of the same size of other problems. `tokens` counts
-    all that was sampled to learn: chains, rollouts, and those rounds.
+    critic is first trained on `warmup` batches of other problems, as large as those of the loop.
+    `tokens` counts all that was sampled to learn: chains, rollouts, and those batches.
     """
     task, policy = Countdown(3), Policy.load("nano-think")
     asked = training_problems(task, prompts, seed)
@@ -113,9 +113,8 @@ def four_credits(
     probes = [Space(task, problem) for problem in task.problems("val_inputs", 10)]
     repeated = chains(task, lambda step: [space.problem for space in probes], n)
 
-    rounds = range(
-        1000 * seed, 1000 * seed + repeats
-    )  # the same for all arms, others for each seed
+    # The same for all arms of a seed, others for each seed.
+    rounds = range(1000 * seed, 1000 * seed + repeats)
 
     def callback(learner: Learner) -> dict[str, float]:
         found = measured(learner, task, problems)
