@@ -24,6 +24,8 @@ from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture, think_part
 from o1lib.policy.traces import Style
+from o1lib.recipes.learners import learners
+from o1lib.recipes.search_data import SEARCH_DATA
 from o1lib.reward.outcome import (
     Reward,
     checker_reward,
@@ -207,5 +209,7 @@ EXPERIMENTS = {
             seeds=20,
             doc="Does it pay to try levers that look worse? The smallest experiment there is.",
         ),
+        learners(measured),
+        SEARCH_DATA,
     )
 }
