@@ -245,30 +245,24 @@ def test_rest_grows_once_and_raises_the_bar(tmp_path):
     """What a round learns from is what the last growth holds above the round's threshold, also
     after a kill in between.
     """
-    asked = []
 
     def collect(learner):
-        asked.append(learner.step)
+        learner.memory["asked"] = [*learner.memory.get("asked", []), learner.step]
         return groups([0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 1.0])
 
     rest = grow_and_improve(collect, (0.0, 0.3, 0.6), group_mean)
-    wanted = [
-        [(0, 1), (0, 2), (1, 3)],
-        [(0, 1), (0, 2), (1, 3)],
-        [(1, 3)],
-    ]
-    seen = []
+    some, rare = [[0, 1], [0, 2], [1, 3]], [[1, 3]]
 
     def update(learner, batch):
-        seen.append(names(batch))
+        seen = [list(name) for name in names(batch)]
+        learner.memory["seen"] = [*learner.memory.get("seen", []), seen]
         return {}
 
     for stop in (1, 1, None):
-        policy = fresh()
-        schedule = Schedule(6, 1e-3)
-        learn(Learner.of(policy), rest, update, schedule, tmp_path, stop_after=stop)
-    assert seen == wanted * 2
-    assert asked == [0, 3]
+        learner = Learner.of(fresh())
+        learn(learner, rest, update, Schedule(6, 1e-3), tmp_path, stop_after=stop)
+    assert learner.memory["seen"] == [some, some, rare] * 2
+    assert learner.memory["asked"] == [0, 3]
     with pytest.raises(ValueError, match="thresholds must rise"):
         grow_and_improve(collect, (0.5, 0.5))
 
@@ -441,7 +435,7 @@ def test_an_arm_runs(name, tmp_path):
 
 
 def test_every_learner_is_a_method_with_its_models():
-    """Each needs what its loss, its advantage and its source ask for, and nothing is named twice."""
+    """Each has what its loss, its advantage and its source ask for."""
     needs = {"PPO": 3, "DPO": 2, "STaR": 2, "V-STaR": 3, "best-of-n distillation": 2}
     for name, method in METHODS.items():
         assert 1 + len(method.roles) == needs.get(name, 1)
