@@ -420,7 +420,10 @@ def unmeasured(learner, task, problems):
     return {"pass@1, new numbers": random.Random(learner.step).random()}
 
 
-@pytest.mark.parametrize("name", ["PPO", "ReST", "V-STaR", "cloning, then DPO"])
+MODELS = {"PPO": 3, "ReST": 1, "V-STaR": 3, "cloning a beam": 1, "cloning, then DPO": 2}
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_an_arm_runs(name, tmp_path):
     arm = EXPERIMENTS["learners"].arms[name]
     options = {"steps": 4, "problems": 2, "n": 3, "measured_on": 2, "measure": unmeasured}
@@ -429,9 +432,20 @@ def test_an_arm_runs(name, tmp_path):
     assert [r["tokens"] for r in rows] == sorted(r["tokens"] for r in rows)
     assert rows[-1]["step"] == 4
     [of] = table(rows).values()
-    assert of["models"] == {"PPO": 3, "ReST": 1, "V-STaR": 3, "cloning, then DPO": 2}[name]
+    assert of["models"] == MODELS[name]
+    if name in ("PPO", "ReST", "cloning a beam"):
+        assert (of["negatives"] > 0) == (name == "PPO")
     again = [{"arm": name, "step": 0} | row for row in arm(0, tmp_path, **options)]
     assert again == rows  # a finished run is not made again, and says the same
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS["search_data"].arms)
+def test_a_search_is_learned_from(name, tmp_path):
+    arm = EXPERIMENTS["search_data"].arms[name]
+    rows = list(arm(0, tmp_path, rounds=1, problems=3, measured_on=1))
+    assert {row["step"] for row in rows} == {0, 1}
+    assert rows[-1]["tokens"] > rows[0]["tokens"] == 0
+    assert sum(row["metric"] == "pass@1, held-out goals" for row in rows) == 2
 
 
 def test_every_learner_is_a_method_with_its_models():

@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from o1lib.lab.experiments import Experiment
-from o1lib.learning.collect import Collector
 from o1lib.learning.completions import Batch
 from o1lib.learning.costs import estimates, footprint, signal_share
-from o1lib.learning.loop import learn
+from o1lib.learning.loop import Collector, learn
 from o1lib.learning.schedules import Schedule
 from o1lib.learning.updates import Learner
 from o1lib.model.heads import ValueHead
@@ -175,28 +174,30 @@ def learners(measure: Measure) -> Experiment:
 
 
 def table(rows: Sequence[Mapping]) -> dict[str, dict[str, float]]:
-    """Table 3 of the roadmap, measured: of every arm the last value of each metric that is about
-    the method, the mean over seeds, and `gain`, how far it raised pass@1 on new numbers. `variance`
-    is that of the gradient over its squared length, at the start.
+    """Table 3 of the roadmap, measured: of every arm the mean over seeds.
+
+    * `gain`: how far it raised pass@1 on new numbers;
+    * `variance`: of the gradient over its squared length, from the mean signal of the run;
+    * `models`, `megabytes` (weights and optimizers), `updates`: what it needed;
+    * `tokens used`, and of these `negatives`, the share in wrong answers: at the end of the run.
     """
-    found: dict[str, dict[str, float]] = {}
+
+    def mean(arm: str, metric: str, at: Callable | None = None) -> float:
+        some = [row for row in rows if (row["arm"], row["metric"]) == (arm, metric)]
+        step = at(row["step"] for row in some) if at else None
+        values = [row["value"] for row in some if step in (None, row["step"])]
+        return sum(values) / len(values)
+
+    found = {}
     for arm in dict.fromkeys(row["arm"] for row in rows):
-
-        def values(metric: str, at: Callable, arm=arm) -> float:
-            some = [r for r in rows if (r["arm"], r["metric"]) == (arm, metric)]
-            when = at(r["step"] for r in some)
-            some = [r["value"] for r in some if r["step"] == when]
-            return sum(some) / len(some)
-
-        success = "pass@1, new numbers"
-        first = values("signal", min)
+        success, signal = partial(mean, arm, "pass@1, new numbers"), mean(arm, "signal")
         found[arm] = {
-            "gain": values(success, max) - values(success, min),
-            "variance": 1 / first - 1 if first > 0 else float("inf"),
-            "models": values("models", max),
-            "megabytes": values("bytes", max) / 1e6,
-            "updates": values("updates", max),
-            "tokens used": values("share of tokens used", max),
-            "negatives": values("share of those in wrong answers", max),
+            "gain": success(max) - success(min),
+            "variance": 1 / signal - 1 if signal > 0 else float("inf"),
+            "models": mean(arm, "models"),
+            "megabytes": mean(arm, "bytes") / 1e6,
+            "updates": mean(arm, "updates"),
+            "tokens used": mean(arm, "share of tokens used", max),
+            "negatives": mean(arm, "share of those in wrong answers", max),
         }
     return found
