@@ -104,10 +104,10 @@ def expected_estimate(advantage, theta, pays, twin=False):
     ids=lambda x: getattr(x, "__name__", ""),
 )
 def test_the_mean_of_an_estimator_is_the_exact_gradient(advantage, factor):
-    """By enumeration, so that no chance is left, for twelve bandits; a mean that the sample itself
+    """By enumeration, so that no chance is left, for six bandits; a mean that the sample itself
     is part of shortens it by (n - 1) / n.
     """
-    for seed in range(12):
+    for seed in range(6):
         theta, pays = bandits(1, seed)
         mean, _ = expected_estimate(advantage, theta, pays, advantage is greedy_baseline)
         torch.testing.assert_close(mean, factor * exact_gradient(theta, pays), atol=1e-6, rtol=1e-5)
@@ -116,7 +116,7 @@ def test_the_mean_of_an_estimator_is_the_exact_gradient(advantage, factor):
 def test_the_batchs_mean_shortens_by_the_size_of_the_batch(monkeypatch):
     """Two prompts of two samples: (N - 1) / N with N = 4, where the group's own mean gives 1/2."""
     monkeypatch.setattr(f"{__name__}.DRAWN", 2)
-    for seed in range(4):
+    for seed in range(2):
         theta, pays = bandits(2, seed)
         exact = exact_gradient(theta, pays)
         for advantage, factor in ((batch_mean, 3 / 4), (group_mean, 1 / 2), (leave_one_out, 1.0)):
@@ -277,10 +277,10 @@ def test_dynamic_sampling_fills_the_batch():
         asked.append(learner.step)
         return replace(groups(*[[0.0, 1.0]] * (learner.step % 3)), sampled=8)
 
-    batch = refilled(collect, 3, most=5)(replace(Learner({}), step=2))
+    batch = refilled(collect, 4, most=5)(replace(Learner({}), step=2))
     assert asked == [10, 11, 12, 13]
-    assert [c.group for c in batch.rows] == [0, 0, 1, 1, 2, 2]
-    assert batch.sampled == 6
+    assert [c.group for c in batch.rows] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert batch.sampled == 8
     assert batch.stats["asked"] == 4
     assert batch.stats["reward"] == 0.5
     assert batch.stats["sampled_tokens"] == 16
@@ -311,8 +311,8 @@ def test_what_a_search_finds_can_be_cloned(strategy):
     asked = {task.prompt(p, "solve"): p for p in problems(0)}
     for c in batch.rows:
         text = tokenizer.decode([*c.prompt_ids, *c.completion_ids])
-        prompt, reply = text.split("<user> ")[1].split(" <assistant> ")
-        assert task.verify(asked[prompt], reply.removesuffix("<eos>").strip())
+        prompt, reply = text.split("<user> ")[1].split("<assistant> ")
+        assert task.verify(asked[prompt], reply.removesuffix("<eos>"))
         assert c.completion_ids[-1] == tokenizer.eos_token_id
         assert c.counted == len(tokenizer.encode(reply, add_special_tokens=False))
     by_problem = [c.group for c in batch.rows]
