@@ -426,11 +426,12 @@ MODELS = {"PPO": 3, "ReST": 1, "V-STaR": 3, "cloning a beam": 1, "cloning, then 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_arm_runs(name, tmp_path):
     arm = EXPERIMENTS["learners"].arms[name]
-    options = {"steps": 4, "problems": 2, "n": 3, "measured_on": 2, "measure": unmeasured}
+    options = {"steps": 2, "problems": 4, "n": 3, "measured_on": 2, "looks": 4}
+    options["measure"] = unmeasured
     rows = [{"arm": name, "step": 0} | row for row in arm(0, tmp_path, **options)]
     assert {"signal", "models", "bytes", "updates", "reward"} <= {r["metric"] for r in rows}
     assert [r["tokens"] for r in rows] == sorted(r["tokens"] for r in rows)
-    assert rows[-1]["step"] == 4
+    assert rows[-1]["step"] == 2
     [of] = table(rows).values()
     assert of["models"] == MODELS[name]
     if name in ("PPO", "ReST", "cloning a beam"):

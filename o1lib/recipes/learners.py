@@ -86,6 +86,7 @@ def learner_arm(
     n: int = 8,
     lr: float = 1e-4,
     measured_on: int = 150,
+    looks: int = 8,
 ) -> Iterator[dict]:
     """From `nano-gives-up`, one method or several in turn, each with its part of the steps.
 
@@ -93,6 +94,7 @@ def learner_arm(
         steps, problems, n: `problems` x `n` samples a step. Methods that pool steps, or take
             several rounds from the same samples, have as many samples in all.
         measured_on: problems of each split that success is measured on.
+        looks: batches from which the gradient's signal is measured.
     """
     task, policy = Countdown(3), Policy.load("nano-gives-up")
     step = tokens = updates = 0
@@ -110,7 +112,7 @@ def learner_arm(
             found = measure(learner, Countdown(3), problems=measured_on)
             if "reward" in learner.models:
                 found |= verified(learner, Countdown(3), measured_on)
-            return found | looked_at(learner, method, apart)
+            return found | looked_at(learner, method, apart, looks)
 
         log = learn(
             learner,
