@@ -38,6 +38,7 @@ from o1lib.learning.loop import learn
 from o1lib.learning.losses import (
     clone,
     dpo,
+    ipo,
     k3,
     kl,
     kto,
@@ -296,7 +297,8 @@ def test_dpo_and_kto_equal_their_equations():
     assert torch.allclose(kto(0.3, baseline=0.1)(made), wanted, atol=1e-4)
 
 
-def test_dpo_equals_trl(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("loss", "loss_type"), [(dpo(0.3), "sigmoid"), (ipo(0.3), "ipo")])
+def test_dpo_and_ipo_equal_trl(loss, loss_type, tmp_path, monkeypatch):
     """The loss and the gradient of TRL's own DPO trainer, on the same pairs."""
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
     from datasets import Dataset
@@ -314,12 +316,13 @@ def test_dpo_equals_trl(tmp_path, monkeypatch):
         examples.append({"prompt_ids": prompt, "chosen_ids": better, "rejected_ids": worse})
     learner = Learner.of(policy, reference=reference)
     learner.optimizers["policy"] = Recorder()
-    row = fit(dpo(0.3), micro_tokens=60, clip_norm=1e9)(learner, Batch(rows))
+    row = fit(loss, micro_tokens=60, clip_norm=1e9)(learner, Batch(rows))
     mine = flat_gradient(policy)
     policy.model.zero_grad()
     config = DPOConfig(
         str(tmp_path),
         beta=0.3,
+        loss_type=loss_type,
         use_cpu=True,
         bf16=False,
         report_to="none",

@@ -68,6 +68,28 @@ def group_normalized(batch: Batch) -> list[torch.Tensor]:
     return _by_group(batch, lambda rewards: group_advantages(rewards, normalize=True))
 
 
+def no_baseline(batch: Batch) -> list[torch.Tensor]:
+    """A_i = R_i: the reward as it is (REINFORCE; Williams 1992). Unbiased, and right answers alone
+    count where a wrong one is paid nothing.
+
+    Raises `ValueError` where groups were dropped: `rollouts(..., keep_equal=True)`.
+    """
+    if batch.sampled > len(batch.rows):
+        raise ValueError("this advantage needs all groups: rollouts(..., keep_equal=True)")
+    return _by_group(batch, lambda rewards: rewards)
+
+
+def batch_mean(batch: Batch) -> list[torch.Tensor]:
+    """A_i = R_i - mean of the whole batch: one baseline for easy prompts and hard ones. Its mean is
+    (N - 1) / N of the gradient, for N rows.
+
+    Raises `ValueError` where groups were dropped. Source: Williams (1992), section 4, reinforcement
+    comparison.
+    """
+    rewards = no_baseline(batch)
+    return [r - sum(rewards) / len(rewards) for r in rewards]
+
+
 def leave_one_out(batch: Batch) -> list[torch.Tensor]:
     """A_i = R_i - mean of the *others* of the group: n / (n - 1) times `group_mean`, and unbiased
     (RLOO).

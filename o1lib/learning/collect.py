@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import torch
 
+from o1lib.learning.choices import best_and_worst
 from o1lib.learning.completions import Batch, Completion, Rows
 from o1lib.learning.corrections import corrected
 from o1lib.learning.loop import Collector
@@ -34,7 +35,8 @@ def training_problems(task, n: int, seed: int = 0) -> Problems:
     return lambda step: [task.train_problem(step * n + i, seed) for i in range(n)]
 
 
-def _allowed(problems: Sequence) -> Sequence:
+def allowed(problems: Sequence) -> Sequence:
+    """The problems, unless one has a held-out goal: then `ValueError`."""
     for problem in problems:
         if hasattr(problem, "target"):
             refuse_held_out(problem.target)
@@ -76,7 +78,7 @@ def rollouts(
 
     def collect(learner: Learner) -> Batch:
         policy, step = learner.policy, learner.step
-        asked = _allowed(problems(step))
+        asked = allowed(problems(step))
         prompts = [task.prompt(p, instruction) for p in asked]
         groups = policy.sample(prompts, n, max_new_tokens=max_new_tokens, seed=(seed << 20) + step)
         rewards = _rewarded(reward, asked, groups)
@@ -175,7 +177,7 @@ def expert_iteration(
 
     def collect(learner: Learner) -> Batch:
         policy, step = learner.policy, learner.step
-        asked, rng = _allowed(problems(step)), random.Random(f"{seed} {step}")
+        asked, rng = allowed(problems(step)), random.Random(f"{seed} {step}")
         prompts = [task.prompt(p) for p in asked]
         groups = policy.sample(prompts, n, max_new_tokens=max_new_tokens, seed=(seed << 20) + step)
         rows, solved, fixed, right = [], 0, 0, 0
@@ -232,16 +234,7 @@ def pairs(
         seed=seed,
     )
 
-    def collect(learner: Learner) -> Batch:
-        batch, groups = sampled(learner), {}
-        for c in batch.rows:
-            groups.setdefault(c.group, []).append(c)
-        rows = []
-        for group in groups.values():
-            rows += [max(group, key=lambda c: c.reward), min(group, key=lambda c: c.reward)]
-        return Batch(rows, batch.stats)
-
-    return collect
+    return lambda learner: best_and_worst(sampled(learner))
 
 
 def documents(mixture: Mixture, tokens: int) -> Collector:

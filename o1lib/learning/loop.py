@@ -128,7 +128,7 @@ def learn(
                     break
                 begun, before = time.monotonic(), done()
                 learner.rate = schedule.rate(before)
-                batch = _with_values(learner, collect(learner))
+                batch = with_values(learner, collect(learner))
                 collected = time.monotonic()
                 row: dict = {}
                 try:
@@ -168,7 +168,7 @@ def learn(
     return log
 
 
-def _with_values(learner: Learner, batch: Batch) -> Batch:
+def with_values(learner: Learner, batch: Batch) -> Batch:
     """The batch with the critic's values before the update, where there is a critic."""
     if "critic" not in learner.models or not batch.rows or len(batch.values):
         return batch

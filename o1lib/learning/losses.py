@@ -133,6 +133,24 @@ def dpo(beta: float = 0.1) -> Loss:
     return loss
 
 
+def ipo(tau: float = 0.1) -> Loss:
+    """(h - 1 / (2 tau))^2, h the log ratio of the better less that of the worse, each the mean over
+    its tokens: one number for each pair. Unlike `dpo` it stops at a distance, instead of pushing
+    the two apart forever.
+
+    Source: Azar et al. (2023), arXiv 2310.12036, equation 17; the mean over tokens is TRL's form,
+    which its authors confirmed.
+    """
+
+    def loss(rows: Rows) -> torch.Tensor:
+        ratio = _log_ratio(rows) / rows.mask.sum(1).clamp(min=1)
+        better, worse = rows.pairs
+        return (ratio[better] - ratio[worse] - 1 / (2 * tau)).square()
+
+    loss.whole_groups = True
+    return loss
+
+
 def kto(beta: float = 0.1, baseline: float = 0.0) -> Loss:
     """1 - sigmoid(s (beta log ratio - baseline)), s = +1 for a reward above zero, else -1: one
     number for each completion.

@@ -180,6 +180,26 @@ def both(*updates: Update) -> Update:
     return update
 
 
+def on(choose: Callable[[Batch], Batch], update: Update) -> Update:
+    """Another update, on what `choose` (`o1lib.learning.choices`) takes of a batch."""
+    return lambda learner, batch: update(learner, choose(batch))
+
+
+def restarted(update: Update, base: str = "reference") -> Update:
+    """Another update of the policy that begins anew from the weights of a frozen role, with a fresh
+    optimizer: what one round learned lives on only in the data of the next (STaR).
+
+    Source: Zelikman et al. (2022), arXiv 2203.14465, algorithm 1.
+    """
+
+    def anew(learner: Learner, batch: Batch) -> dict:
+        learner.network("policy").load_state_dict(learner.network(base).state_dict())
+        learner.optimizers.pop("policy", None)
+        return update(learner, batch)
+
+    return anew
+
+
 def _kept(batch: Batch, average: str) -> float:
     """The share of what was sampled that the batch holds: of its tokens, or of its completions."""
     if average == "token":

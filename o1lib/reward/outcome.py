@@ -96,6 +96,27 @@ def length_penalized(reward: Reward, penalty: float = 0.1, words: int = 512) -> 
     return penalized
 
 
+def overlong(reward: Reward, longest: int = 512, margin: int = 128) -> Reward:
+    """R + min(0, (longest - margin - length) / margin), never less than R - 1: the last `margin`
+    words before the limit cost ever more, so that a chain learns to end before it is cut.
+
+    Lengths are in words, of which our tokenizer makes a token each. Raises `ValueError` for a
+    margin that is not between 1 and `longest`.
+
+    Source: Yu et al. (2025), DAPO, arXiv 2503.14476, equation 13.
+    """
+    if not 1 <= margin <= longest:
+        raise ValueError(f"need a margin from 1 to {longest}, got {margin}")
+
+    def softened(problems: Sequence, responses: Sequence[str]) -> list[float]:
+        return [
+            value + max(-1.0, min(0.0, (longest - margin - len(response.split())) / margin))
+            for value, response in zip(reward(problems, responses), responses, strict=True)
+        ]
+
+    return softened
+
+
 def shaped(
     reward: Reward, potential: Callable[[object, str], Sequence[float]], gamma: float = 1.0
 ) -> Reward:
