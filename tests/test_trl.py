@@ -12,7 +12,7 @@ from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture, judge_part, think_part
 from o1lib.policy.traces import Style
-from o1lib.recipes.with_trl import SAME, SAME_GRPO, in_order
+from o1lib.recipes.with_trl import SAME, SAME_GRPO, _sft, in_order
 from o1lib.reward.outcome import checker_reward
 from o1lib.tasks import Countdown
 
@@ -136,3 +136,13 @@ def test_held_out_goals_are_refused(policy, tmp_path):
     problems = TASK.problems("val_targets", 2)
     with pytest.raises(ValueError, match="held out"):
         grpo_trainer(policy.model, policy.tokenizer, TASK, problems, checker_reward(TASK), tmp_path)
+
+
+def test_three_updates_are_the_same_training(tmp_path):
+    """Optimizer, clipping, rate and order: the losses of three updates of the experiment's arms."""
+    curves = []
+    for by in ("ours", "TRL"):
+        rows = _sft(seed=0, by=by, steps=3, folder=str(tmp_path / by))
+        curves.append([r["value"] for r in rows if r["metric"] == "loss"])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4)
+    assert curves[0][2] < curves[0][0]
