@@ -1,11 +1,10 @@
-"""Speed, measured: `o1lib bench traces | rollouts | search | rl`. Ratios of things run in turn in
-one process, never absolute claims.
+"""Speed, measured: `o1lib bench traces | rollouts | search` (`rl` is in `o1lib.bench_rl`). Ratios
+of things run in turn in one process, never absolute claims.
 """
 
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from statistics import median
 
@@ -13,12 +12,6 @@ import torch
 from tqdm.auto import tqdm
 
 from o1lib.lab import machine
-from o1lib.learning.advantages import group_mean
-from o1lib.learning.collect import rollouts
-from o1lib.learning.loop import learn
-from o1lib.learning.losses import ppo
-from o1lib.learning.schedules import Schedule
-from o1lib.learning.updates import Learner, fit
 from o1lib.model.checkpoints import load
 from o1lib.model.heads import ValueHead
 from o1lib.model.network import build_model
@@ -27,7 +20,6 @@ from o1lib.model.sampler import LlamaSampler
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import traces
 from o1lib.policy.corpus import encode, think_part
-from o1lib.reward.outcome import checker_reward
 from o1lib.search.driver import search_all
 from o1lib.search.guidance import value
 from o1lib.search.mcts import mcts
@@ -189,77 +181,6 @@ class _OneRequestACall:
 
     def score_groups(self, groups):
         return [self.runner.score_groups([group])[0] for group in groups]
-
-
-def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int = 256) -> dict:
-    """One GRPO update, ours against TRL's `GRPOTrainer`: the same model, problems, group size,
-    lengths, float32, one process.
-
-    Prints seconds per update (median, the first not counted) and where they go. The learning rate
-    is so low that both policies stay what they are.
-    """
-    from o1lib.backends.trl import grpo_trainer, timed_steps
-
-    task = Countdown(3)
-    asked = task.problems("train", prompts * (steps + 1))
-    model, tokenizer = load("nano-think")
-    policy, reward = Policy(model, tokenizer, bf16=False), checker_reward(task)
-    collect = rollouts(
-        task,
-        reward,
-        lambda step: asked[step * prompts : (step + 1) * prompts],
-        n,
-        max_new_tokens=max_new_tokens,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        log = learn(
-            Learner.of(policy),
-            collect,
-            fit(ppo(), advantage=group_mean, max_length=max_new_tokens),
-            Schedule(steps + 1, 1e-9, decay=False),
-            folder,
-            label="ours",
-        )
-        ours = [(r["seconds"], r["seconds_collect"]) for r in log.rows[1:]]
-        trainer = grpo_trainer(
-            load("nano-think")[0],
-            tokenizer,
-            task,
-            asked,
-            reward,
-            folder,
-            n=n,
-            prompts_per_step=prompts,
-            steps=steps + 1,
-            max_new_tokens=max_new_tokens,
-            lr=1e-9,
-            loss_type="dr_grpo",
-            scale_rewards="none",
-            beta=0.0,
-        )
-        theirs = timed_steps(trainer)[1:]
-    length = sum(r["length"] for r in log.rows[1:]) / len(log.rows[1:])
-    used = sum(r["informative_share"] for r in log.rows[1:]) / len(log.rows[1:])
-    facts = machine.describe()
-    print(
-        f"rl: nano-think, {prompts} prompts x {n}, at most {max_new_tokens} new tokens "
-        f"(mean {length:.0f}), float32, {facts['threads']} threads, median of {steps}"
-    )
-    result = {}
-    for name, times in (("ours", ours), ("TRL", theirs)):
-        total, generation = median(t for t, _ in times), median(g for _, g in times)
-        result[name] = total
-        print(
-            f"  {name}: {total:.2f} s an update, {generation:.2f} s of it sampling, "
-            f"{total - generation:.2f} s the rest"
-        )
-    result["ratio"] = result["TRL"] / result["ours"]
-    ratios = [t / o for (t, _), (o, _) in zip(theirs, ours, strict=True)]
-    print(
-        f"  ratio: {result['ratio']:.1f} ({min(ratios):.1f} to {max(ratios):.1f}); ours leaves out "
-        f"groups of equal rewards and updates on {used:.0%} of the completions"
-    )
-    return result
 
 
 def _generate(model, tokenizer, prompts: list[list[int]], n: int, limit: int, seed: int) -> int:

@@ -58,7 +58,7 @@ def test_the_core_needs_no_extras(tmp_path):
         for path in sorted(PACKAGE.rglob("*.py"))
     ]
     core = [name for name in modules if not NEED_EXTRAS.match(name)]
-    # `o1lib.bench` meets TRL only in the measurement that needs it.
+    # `o1lib.bench_rl` and `o1lib.recipes.with_trl` meet TRL only where they measure it.
     code = (
         f"import sys, importlib\nfor name in {OPTIONAL}: sys.modules[name] = None\n"
         f"for name in {core}: importlib.import_module(name)\n"

@@ -73,6 +73,6 @@ def search(checkpoint: str, problems: int, repeats: int) -> None:
 @click.option("--steps", type=click.IntRange(1), default=4, help="Updates measured.")
 def rl(prompts: int, samples: int, steps: int) -> None:
     """An update of GRPO, ours against TRL's trainer."""
-    from o1lib.bench import bench_rl
+    from o1lib.bench_rl import bench_rl
 
     bench_rl(prompts, samples, steps)

@@ -48,3 +48,15 @@ def describe() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "bf16": fast_bf16(default_device()),
     }
+
+
+def peak_memory() -> float | None:
+    """The most memory that this process has held at once, in MiB: resident, with all libraries that
+    it has loaded; it never falls. None where the system does not say (outside of Linux).
+    """
+    # Not `resource.getrusage`: its number includes what the parent held when it began this process.
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return None

@@ -16,6 +16,7 @@ from o1lib.learning.updates import Learner
 from o1lib.model.policy import Policy
 from o1lib.recipes.headroom import past_the_teacher, what_rl_amplifies
 from o1lib.recipes.measures import SPLITS, outcome_rl, rows_of
+from o1lib.recipes.with_trl import grpo, sft
 from o1lib.reward.outcome import (
     Reward,
     checker_reward,
@@ -98,6 +99,13 @@ EXPERIMENTS = {
             {name: partial(reward_hack, checker=name) for name in CHECKERS},
             seeds=3,
             doc="What does a policy learn from a checker that overlooks something?",
+        ),
+        Experiment(
+            "with_trl",
+            {by: partial(grpo, by=by) for by in ("ours", "TRL", "TRL with our sampler")}
+            | {f"SFT {by}": partial(sft, by=by) for by in ("ours", "TRL")},
+            seeds=3,
+            doc="Is it the same training in TRL, and what does it take of time and memory?",
         ),
         Experiment(
             "bandit",
