@@ -24,6 +24,7 @@ from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture, think_part
 from o1lib.policy.traces import Style
+from o1lib.recipes.breaks import WHAT_BREAKS_IT
 from o1lib.reward.outcome import (
     Reward,
     checker_reward,
@@ -207,5 +208,6 @@ EXPERIMENTS = {
             seeds=20,
             doc="Does it pay to try levers that look worse? The smallest experiment there is.",
         ),
+        WHAT_BREAKS_IT,
     )
 }
