@@ -31,6 +31,7 @@ from o1lib.tasks.countdown import Countdown
 
 EVERY_STEP = (
     "reward",
+    "loss",
     "length",
     "informative_share",
     "entropy",
