@@ -244,6 +244,13 @@ def test_divided_by_std_and_averages_reach_the_update():
     assert norms["sequence"] != pytest.approx(norms["token"], rel=1e-2)
 
 
+def test_half_of_the_advantages():
+    batch = batch_of_two()
+    halves = [RUNS[f"only {kind} answers"].advantage(batch) for kind in ("right", "wrong")]
+    assert torch.stack(halves[0]).tolist() == [0.5, 0]
+    assert torch.stack(halves[1]).tolist() == [0, -0.5]
+
+
 # --- rewards
 
 

@@ -82,6 +82,22 @@ def no_ratio(rows: Rows) -> torch.Tensor:
     return reinforce(rows)
 
 
+# --- half of the advantages
+
+
+def only_right(batch: Batch) -> list[torch.Tensor]:
+    """max(A, 0): better answers are made likelier, worse ones are not made less likely.
+
+    Source: Zhu et al. (2025), arXiv 2506.01347 ("positive sample reinforcement").
+    """
+    return [a.clamp(min=0) for a in group_mean(batch)]
+
+
+def only_wrong(batch: Batch) -> list[torch.Tensor]:
+    """min(A, 0): worse answers are made less likely, and that is all (see `only_right`)."""
+    return [a.clamp(max=0) for a in group_mean(batch)]
+
+
 # --- samples of an older policy
 
 
@@ -170,6 +186,8 @@ RUNS = {
     "baseline": Run(),
     "rate x10": Run(lr=1e-3),
     "rate x30": Run(lr=3e-3),
+    "only right answers": Run(advantage=only_right),
+    "only wrong answers": Run(advantage=only_wrong),
     "divided by std": Run(advantage=group_normalized),
     "average sequence": Run(average="sequence"),
     "average constant": Run(average="constant"),
