@@ -157,7 +157,7 @@ class Run:
     lag: int = 0
     reward: Callable[..., Reward] = checker_reward
 
-    def collect(self, task, samples: int = 256, max_new_tokens: int = 200, seed=0) -> Collector:
+    def collect(self, task, samples: int = 192, max_new_tokens: int = 200, seed=0) -> Collector:
         """The collector: `samples` samples a step, `n` of each puzzle."""
         found = rollouts(
             task,
@@ -215,7 +215,7 @@ def what_breaks_it(
     folder: Path,
     run: Run,
     steps: int = 30,
-    samples: int = 256,
+    samples: int = 192,
     problems: int = 40,
 ) -> Iterator[dict]:
     """Train one way, and measure it four times on the way (`measured`, on `problems` problems of
