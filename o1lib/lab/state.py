@@ -40,11 +40,13 @@ def save_state(run_dir: Path, learner, identity: dict, position: dict) -> None:
     """Write the weights and optimizers of a learner. `identity` says which run it is, `position`
     where in it (JSON).
     """
+    now = {role: describe(model) for role, model in learner.models.items()}
     tensors = {}
     for role, model in learner.models.items():
         names = {p: n for n, p in model.model.named_parameters()}
-        if role not in learner.optimizers and position["step"]:
-            continue  # it has not been trained: it is what it was
+        same = role not in learner.optimizers and now[role] == identity["weights"][role]
+        if same and position["step"]:
+            continue  # it is what it was
         tensors |= {f"{role}.model.{n}": p.detach() for p, n in names.items()}
         groups = learner.optimizers[role].param_groups if role in learner.optimizers else []
         for p in [p for group in groups for p in group["params"]]:
@@ -55,7 +57,6 @@ def save_state(run_dir: Path, learner, identity: dict, position: dict) -> None:
         role: optimizer.param_groups[0]["weight_decay"]
         for role, optimizer in learner.optimizers.items()
     }
-    now = {role: describe(model) for role, model in learner.models.items()}
     metadata = {"identity": identity, "position": position, "optimizers": decays, "now": now}
     partial = run_dir / f"{NAME}.part"
     save_file(tensors, partial, metadata={key: json.dumps(x) for key, x in metadata.items()})
@@ -86,6 +87,7 @@ def load_state(run_dir: Path, learner, identity: dict) -> dict | None:
             f"{run_dir} holds another run: it differs in {', '.join(different[:4])}. "
             "Delete the folder or choose another"
         )
+    identity |= metadata["identity"]  # its own, also where models come as it left them
     for role, model in learner.models.items():
         _restore(learner, role, model.model, tensors, metadata["optimizers"])
     return position
