@@ -16,6 +16,7 @@ from o1lib.learning.updates import Learner
 from o1lib.model.policy import Policy
 from o1lib.recipes.headroom import past_the_teacher, what_rl_amplifies
 from o1lib.recipes.measures import SPLITS, outcome_rl, rows_of
+from o1lib.recipes.scratch import REWARDS, STARTS, rl_from_scratch
 from o1lib.reward.outcome import (
     Reward,
     checker_reward,
@@ -92,6 +93,15 @@ EXPERIMENTS = {
             },
             seeds=3,
             doc="Which starts does a reward make more of: must the behavior be there before?",
+        ),
+        Experiment(
+            "rl_from_scratch",
+            {
+                f"{start}, {reward}": partial(rl_from_scratch, start=start, reward=reward)
+                for start in STARTS
+                for reward in REWARDS
+            },
+            doc="Why not reinforcement learning from random weights, by the outcome or by credit?",
         ),
         Experiment(
             "reward_hack",
