@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from o1lib.policy.moments import Moment, alive, at_the_right_moment, moments
+from o1lib.policy.moments import Moment, alive, at_the_right_moment, moments, reopened
 from o1lib.policy.traces import Style, think
 from o1lib.tasks import Countdown
 
@@ -100,3 +100,18 @@ def test_each_kind():
     assert counts == {"dead, left": (1, 2), "alive, found": (1, 1)}
     with pytest.raises(ValueError, match="3 or 4 numbers"):
         list(moments(Countdown(2).problem([1, 2], 3), ""))
+
+
+def test_a_chain_that_gave_up_is_opened_again():
+    """Exactly those, at the failure; what follows is an alternative."""
+    task, opened = Countdown(3), 0
+    for i in range(50):
+        problem = task.train_problem(i)
+        text = chain(problem, i, give_up=1.0)
+        last, again = list(moments(problem, text))[-1], reopened(text)
+        assert (again is None) == (last.does == "found")
+        if again:
+            assert text.startswith(again.removesuffix(" want"))
+            assert again.endswith(" no want")
+            opened += 1
+    assert opened > 10

@@ -28,6 +28,7 @@ _PAIR = {
     3: re.compile(r"want [0-9]+ [0-9]+ get(?: [0-9]+)* : ([0-9]{1,12}) ([0-9]{1,12}) get\b"),
     4: re.compile(r"try ([0-9]{1,12}) ([0-9]{1,12}) get\b"),
 }
+_GAVE_UP = re.compile(r"(?<!\S)no so(?!\S)")
 _ENDS = re.compile(r"(\S+) so(?!\S)")
 
 
@@ -90,6 +91,14 @@ def _does(block: str, goes_on: bool) -> str:
     if concluded := _ENDS.search(block):
         return "found" if concluded[1] == "yes" else "gave up"
     return "left" if goes_on or "dead" in block.split() else "cut"
+
+
+def reopened(text: str) -> str | None:
+    """A chain of three numbers that gave up, cut after its failure and made to propose one more
+    alternative; None for one that did not give up.
+    """
+    found = _GAVE_UP.search(text)
+    return f"{text[: found.start()]}no want" if found else None
 
 
 def at_the_right_moment(
