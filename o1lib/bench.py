@@ -119,46 +119,76 @@ def bench_rollouts(
 
 
 def bench_search(checkpoint: str = "nano-think", problems: int = 64, repeats: int = 3) -> dict:
-    """The batched driver against one problem at a time: the same strategies, the same problems,
-    the same results.
+    """The batched driver against one request at a time (a call of the network for each node that is
+    expanded or valued, as a loop without a driver makes) and against one problem at a time (which
+    has the requests of a turn in one call): the same strategies, problems and results.
 
-    Prints seconds and the ratio of each strategy. The value head is fresh: its speed does not
-    depend on its weights.
+    Prints seconds and the ratios of each strategy, and returns the first. The value head is fresh:
+    its speed does not depend on its weights.
     """
     policy = Policy.load(checkpoint)
+    alone = _OneRequestACall(policy)
     numbers = 3 if checkpoint.startswith("nano") else 4
     task = Countdown(numbers)
     asked = task.problems("val_inputs", problems)
-    head = value(ValueHead.from_policy(policy))
+    fresh = ValueHead.from_policy(policy)
+    head, head_alone = value(fresh), value(_OneRequestACall(fresh))
     strategies = {
-        "best_of_n, think, 4 samples": (best_of_n(4, max_new_tokens=256), "think"),
-        "beam, width 4, value head": (beam(head), "solve"),
-        "beam, width 4, policy": (beam(), "solve"),
-        "mcts, 16 simulations": (mcts(head, 16), "solve"),
+        "best_of_n, think, 4 samples": (lambda _: best_of_n(4, max_new_tokens=256), "think"),
+        "beam, width 4, value head": (beam, "solve"),
+        "beam, width 4, policy": (lambda _: beam(), "solve"),
+        "mcts, 16 simulations": (lambda guidance: mcts(guidance, 16), "solve"),
     }
     ratios = {}
     print(f"{checkpoint}: {problems} problems of {numbers} numbers, median of {repeats}")
-    for name, (strategy, instruction) in tqdm(strategies.items(), desc="search", leave=False):
-        times: dict[int, list[float]] = {1: [], problems: []}
+    for name, (made, instruction) in tqdm(strategies.items(), desc="search", leave=False):
+        ways = {
+            "request": (alone, made(head_alone), 1),
+            "problem": (policy, made(head), 1),
+            "batched": (policy, made(head), problems),
+        }
+        times: dict[str, list[float]] = {way: [] for way in ways}
         answers = {}
         for repeat in range(repeats + 1):
-            for concurrent in times:
+            for way, (runner, strategy, concurrent) in ways.items():
                 begun = time.perf_counter()
                 found = search_all(
-                    strategy, policy, task, asked, instruction=instruction, concurrent=concurrent
+                    strategy, runner, task, asked, instruction=instruction, concurrent=concurrent
                 )
-                if repeat:  # the first pair warms up
-                    times[concurrent].append(time.perf_counter() - begun)
-                answers[concurrent] = [r.response for r in found]
-        pairs = [one / many for one, many in zip(times[1], times[problems], strict=True)]
-        ratios[name] = median(pairs)
-        same = sum(a == b for a, b in zip(answers[1], answers[problems], strict=True))
-        print(
-            f"  {name}: one at a time {median(times[1]):.2f} s, "
-            f"batched {median(times[problems]):.2f} s, ratio: {ratios[name]:.1f} "
-            f"({min(pairs):.1f} to {max(pairs):.1f}), {same} of {problems} answers the same"
-        )
+                if repeat:  # the first round warms up
+                    times[way].append(time.perf_counter() - begun)
+                answers[way] = [r.response for r in found]
+        shown = []
+        for way in ("request", "problem"):
+            pairs = [one / many for one, many in zip(times[way], times["batched"], strict=True)]
+            same = sum(a == b for a, b in zip(answers[way], answers["batched"], strict=True))
+            shown.append(
+                f"one {way} at a time {median(times[way]):.2f} s, ratio {median(pairs):.1f} "
+                f"({min(pairs):.1f} to {max(pairs):.1f}), {same} of {problems} answers the same"
+            )
+            ratios.setdefault(name, median(pairs))
+        print(f"  {name}: batched {median(times['batched']):.2f} s; {'; '.join(shown)}")
     return ratios
+
+
+class _OneRequestACall:
+    """A policy or a value head that carries out the requests of a turn one after the other."""
+
+    def __init__(self, runner: Policy | ValueHead):
+        self.runner = runner
+
+    def __getattr__(self, name: str):
+        return getattr(self.runner, name)
+
+    def sample_each(self, requests, seeds):
+        pairs = zip(requests, seeds, strict=True)
+        return [self.runner.sample_each([request], [seed])[0] for request, seed in pairs]
+
+    def logprobs_each(self, requests):
+        return [self.runner.logprobs_each([request])[0] for request in requests]
+
+    def score_groups(self, groups):
+        return [self.runner.score_groups([group])[0] for group in groups]
 
 
 def bench_rl(prompts: int = 16, n: int = 8, steps: int = 4, max_new_tokens: int = 256) -> dict:

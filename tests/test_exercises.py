@@ -1,9 +1,11 @@
 """Exercises: solutions pass, stubs fail, every usual mistake is called by its name."""
 
 import copy
+import importlib
 import json
 import random
 import sys
+from contextlib import suppress
 from itertools import pairwise
 
 import matplotlib
@@ -16,9 +18,14 @@ from o1lib.exercises.check import CheckFailed, same
 from o1lib.exercises.generate import EXERCISES, SOLUTIONS, STUB, exercise_of, stub_of, text_of
 
 matplotlib.use("Agg")
-CHECKS = {exercise.name: exercise for exercise in start_here.EXERCISES}
-MISTAKES = [(e, m) for e in start_here.EXERCISES for m in e.mistakes]
 NOTEBOOKS = sorted(SOLUTIONS.glob("*.ipynb"))
+# The checks of 00_start_here.ipynb are in the module start_here, and so on.
+CHECKS = {
+    path.stem: importlib.import_module(f"o1lib.exercises.{path.stem[3:]}").EXERCISES
+    for path in NOTEBOOKS
+}
+ALL = [exercise for exercises in CHECKS.values() for exercise in exercises]
+MISTAKES = [(e, m) for e in ALL for m in e.mistakes]
 
 
 def read(path) -> dict:
@@ -77,8 +84,8 @@ def test_solutions_pass(path, capsys):
     for source in code(read(path)):
         exec(compile(source, path.stem, "exec"), names)
     printed = capsys.readouterr().out
-    for name in CHECKS:
-        assert f"{name}: your function" in printed
+    for exercise in CHECKS[path.stem]:
+        assert f"{exercise.name}: your function" in printed
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -88,16 +95,17 @@ def test_stubs_fail(path):
     solved = [s for s in code(read(path)) if "BEGIN SOLUTION" in s]
     for source in code(read(EXERCISES / path.name)):
         assert "SOLUTION" not in source
-        if source.startswith(("logits", "from o1lib.viz")):
+        if source.startswith("from o1lib.viz"):
             continue
         if source.startswith("check."):
             with pytest.raises(CheckFailed, match="not written yet"):
                 exec(compile(source, path.stem, "exec"), names)
             failed += 1
         else:
-            exec(compile(source, path.stem, "exec"), names)
-    assert failed == len(CHECKS) == len(solved)
-    assert all(names[name].__doc__ for name in CHECKS)
+            with suppress(NotImplementedError):  # a cell that uses what is not written yet
+                exec(compile(source, path.stem, "exec"), names)
+    assert failed == len(CHECKS[path.stem]) == len(solved)
+    assert all(names[exercise.name].__doc__ for exercise in CHECKS[path.stem])
 
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=lambda x: x.name)
@@ -110,7 +118,7 @@ def test_mistakes_are_named(exercise, mistake):
         assert "should give" in str(caught.value)
 
 
-@pytest.mark.parametrize("exercise", start_here.EXERCISES, ids=lambda e: e.name)
+@pytest.mark.parametrize("exercise", ALL, ids=lambda e: e.name)
 def test_other_failures_are_plain(exercise):
     with pytest.raises(CheckFailed, match="`return`"):
         exercise(lambda *args: None)
@@ -207,6 +215,6 @@ def test_a_reader_sees_one_line():
 
 def test_random_wrong_functions_are_never_right():
     rng = random.Random(0)
-    for exercise in start_here.EXERCISES:
+    for exercise in ALL:
         with pytest.raises(CheckFailed):
             exercise(lambda *args: rng.random())

@@ -37,6 +37,11 @@ class Mistake:
     functions: tuple[Callable, ...]
 
 
+def call(function: Callable, *case):
+    """The usual way to ask a function: what does it give back?"""
+    return function(*case)
+
+
 @dataclass(frozen=True)
 class Exercise:
     """A check that can be called with the reader's function.
@@ -47,6 +52,9 @@ class Exercise:
         truth: gives the right value for every case, by another way than the reader's.
         mistakes: tried in order when the reader's function is wrong.
         verified: ends the sentence "your function ..." when everything is right.
+        ask: what is compared with the truth, from the reader's function and a case: by default
+            what the function gives back, for a loss its gradient.
+        what: names this in the sentence "... should give ..." where it is not the value itself.
     """
 
     name: str
@@ -54,6 +62,8 @@ class Exercise:
     truth: Callable
     mistakes: tuple[Mistake, ...]
     verified: str
+    ask: Callable = call
+    what: str = ""
 
     def __call__(self, function: Callable) -> None:
         """Print one line if the function is right.
@@ -70,7 +80,9 @@ class Exercise:
             raise CheckFailed(f"{self.name} gives nothing back: is there a `return` at its end?")
         mistake = next((m for m in self.mistakes if self._made(m, found)), None)
         i = wrong[0]
-        example = f"{self._call(i)} should give {_shown(wanted[i])}, yours {_gives(found[i])}."
+        example = (
+            f"{self._call(i)} should give {self.what}{_shown(wanted[i])}, yours {_gives(found[i])}."
+        )
         if mistake:
             raise CheckFailed(f"{self.name}: {mistake.sentence} {example}", mistake.name)
         raise CheckFailed(f"{self.name} is not right yet: {example}")
@@ -79,15 +91,15 @@ class Exercise:
         """What a function gives, or the exception that it raises."""
         given = copy.deepcopy(case)
         try:
-            value = function(*given)
+            value = self.ask(function, *given)
         except NotImplementedError as error:
             raise CheckFailed(f"{self.name} is not written yet.") from error
         except Exception as error:  # an exception is an answer too, and may be a known mistake
             return error
         if not same(given, case):
             raise CheckFailed(
-                f"{self.name} changes the lists that it is given. Work on a copy, such as "
-                "`list(numbers)`: whoever calls you still needs them."
+                f"{self.name} changes the lists or tensors that it is given. Work on a copy, such "
+                "as `list(numbers)` or `tensor.clone()`: whoever calls you still needs them."
             )
         return _plain(value)
 
@@ -128,6 +140,7 @@ def same(one, other) -> bool:
 
 def _shown(value) -> str:
     """A value as a reader would write it, short."""
+    value = _plain(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, bool) or not isinstance(value, int | float):

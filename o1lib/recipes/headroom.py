@@ -28,11 +28,11 @@ from o1lib.reward.outcome import checker_reward
 from o1lib.tasks.countdown import Countdown
 
 GIVE_UP = 0.6  # of `nano-gives-up`: greedy chains always give up, samples go on now and then
-PRACTICE = TrainConfig(2_000_000, 1024, 1024, lr=2e-3)
+PRACTICE = TrainConfig(1_500_000, 1024, 1024, lr=2e-3)
 
 
 def past_the_teacher(
-    seed: int, folder: Path, cloning: bool, steps: int = 60, numbers: int = 3
+    seed: int, folder: Path, cloning: bool, steps: int = 48, numbers: int = 3
 ) -> Iterator[dict]:
     """From `nano-gives-up`: reinforcement learning by the outcome alone, or as many tokens more of
     the same demonstrator at the same rate (and thirty times as many updates).
@@ -44,7 +44,7 @@ def past_the_teacher(
     part = think_part(numbers, Style(give_up=GIVE_UP))
     log = learn(
         Learner.of(policy),
-        documents(Mixture({"think": (1, part)}, build_tokenizer(), 100 + seed), 30_000),
+        documents(Mixture({"think": (1, part)}, build_tokenizer(), 100 + seed), 24_000),
         fit(clone, average="token", minibatch_tokens=1024),
         Schedule(steps, 1e-4, warmup_steps=3, decay=False),
         folder,
@@ -87,7 +87,7 @@ def cloned(give_up: float, config: TrainConfig = PRACTICE) -> Policy:
 
 
 def what_rl_amplifies(
-    seed: int, folder: Path, give_up: float, steps: int = 40, config: TrainConfig = PRACTICE
+    seed: int, folder: Path, give_up: float, steps: int = 32, config: TrainConfig = PRACTICE
 ) -> Iterator[dict]:
     """The same reinforcement learning from starts that give up never, seldom, often or always."""
     policy, start = cloned(give_up, config), cloned(give_up, config)
