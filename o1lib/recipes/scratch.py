@@ -67,7 +67,7 @@ def beginner(start: str, seed: int = 0) -> Policy:
 
 def climbed(learner: Learner, task, problems: int = 50, n: int = 4) -> dict[str, float]:
     """The share of samples that have climbed each rung, and what they do with alternatives that are
-    dead or alive, on each validation split.
+    dead or alive (where there are twenty or more), on each validation split.
     """
     found = {}
     for label, split in SPLITS.items():
@@ -80,7 +80,7 @@ def climbed(learner: Learner, task, problems: int = 50, n: int = 4) -> dict[str,
         for place, name in enumerate(RUNGS, 1):
             found[f"{name}, {label}"] = sum(r >= place for r in rungs) / len(rungs)
         for name, (right, count) in at_the_right_moment(asked, texts).items():
-            if count:
+            if count >= 20:
                 found[f"{name}, {label}"] = right / count
     return found
 
