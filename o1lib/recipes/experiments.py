@@ -14,8 +14,13 @@ from pathlib import Path
 from o1lib.lab.experiments import Experiment
 from o1lib.learning.updates import Learner
 from o1lib.model.policy import Policy
+from o1lib.recipes.breaks import WHAT_BREAKS_IT
+from o1lib.recipes.credits import FOUR_CREDITS
 from o1lib.recipes.headroom import past_the_teacher, what_rl_amplifies
-from o1lib.recipes.measures import SPLITS, outcome_rl, rows_of
+from o1lib.recipes.learners import learners
+from o1lib.recipes.measures import SPLITS, measured, outcome_rl, rows_of
+from o1lib.recipes.scratch import REWARDS, STARTS, rl_from_scratch
+from o1lib.recipes.search_data import SEARCH_DATA
 from o1lib.recipes.with_trl import grpo, sft
 from o1lib.reward.outcome import (
     Reward,
@@ -99,6 +104,19 @@ EXPERIMENTS = {
             {name: partial(reward_hack, checker=name) for name in CHECKERS},
             seeds=3,
             doc="What does a policy learn from a checker that overlooks something?",
+        ),
+        FOUR_CREDITS,
+        WHAT_BREAKS_IT,
+        learners(measured),
+        SEARCH_DATA,
+        Experiment(
+            "rl_from_scratch",
+            {
+                f"{start}, {reward}": partial(rl_from_scratch, start=start, reward=reward)
+                for start in STARTS
+                for reward in REWARDS
+            },
+            doc="What do rewards make of random weights, of a base model, and of a cloned policy?",
         ),
         Experiment(
             "with_trl",
