@@ -35,7 +35,7 @@ RECIPES: dict[str, Recipe] = {
     "think": Supervised(
         "base", lambda: think_parts(4), TrainConfig(10_000_000, 1024, 1024, lr=1e-3), 4
     ),
-    "think-rl": Rewarded("think", 4, 100, 1024, steps=40, prompts=32, lr=6e-5),
+    "think-rl": Rewarded("think", 4, 100, 640, steps=20, prompts=32, lr=1e-4),
 }
 
 
