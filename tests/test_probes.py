@@ -77,7 +77,7 @@ def test_a_model_that_knows_beats_chance():
     found = probes.probe(policy, 30)
     assert found["facts, as in training"] > 0.8
     assert found["facts, asked anew"] > 0.3  # chance is 0.2
-    assert found["equality test, trained goals"] > 0.8
+    assert found["equality test, trained goals"] > 0.65  # chance is 0.5
     assert 0 <= found["lists of values"] <= 1
     assert 1 < probes.perplexity(policy, 5) < 20
     assert probes.pick_option(policy, [("x", ["true", "false"])]) in ([0], [1])
