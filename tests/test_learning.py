@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from recorder import Recorder
 
 from o1lib.lab.paths import file_hash
 from o1lib.lab.runlog import read_log
@@ -544,18 +545,6 @@ def test_policy_gradient_points_where_the_exact_gradient_points():
     cosine = float(found @ exact / found.norm() / exact.norm())
     assert cosine > 0.9
     assert float(found @ exact / exact.norm() ** 2) == pytest.approx(1.0, abs=0.25)
-
-
-class Recorder:
-    """An optimizer that leaves weights and gradients as they are."""
-
-    param_groups = ()
-
-    def step(self):
-        pass
-
-    def zero_grad(self, set_to_none=True):
-        pass
 
 
 def flat_gradient(policy):

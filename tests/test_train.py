@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from recorder import Recorder
 from safetensors.torch import load_file, save_file
 
 from o1lib.lab.runlog import RunLog, read_log
@@ -27,18 +28,6 @@ CONFIG = TrainConfig(tokens=8_000, batch_tokens=1_024, micro_tokens=512)
 
 def mixture(seed=0):
     return Mixture(base_parts(), tokenizer, seed)
-
-
-class Recorder:
-    """An optimizer that leaves weights and gradients as they are."""
-
-    param_groups = ()
-
-    def step(self):
-        pass
-
-    def zero_grad(self, set_to_none=True):
-        pass
 
 
 def gradient_of(model, batch, **options):

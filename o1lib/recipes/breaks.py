@@ -25,7 +25,7 @@ from o1lib.learning.losses import Loss, kl, ppo, reinforce, total
 from o1lib.learning.schedules import Schedule
 from o1lib.learning.updates import Learner, Update, fit
 from o1lib.model.policy import Policy
-from o1lib.recipes.measures import measured
+from o1lib.recipes.measures import measured, shown
 from o1lib.reward.outcome import Reward, checker_reward, length_penalized
 from o1lib.tasks.countdown import Countdown
 
@@ -239,9 +239,8 @@ def _rows(log: RunLog) -> Iterator[dict]:
     spent = 0
     for row in log.rows:
         spent += int(row.get("sampled_tokens") or 0)
-        for name, value in row.items():
-            if (", " in name or name in EVERY_STEP) and isinstance(value, (int, float)):
-                yield {"step": row["step"], "metric": name, "value": value, "tokens": spent}
+        at = {"step": row["step"], "tokens": spent}
+        yield from (at | found for found in shown(row, EVERY_STEP))
 
 
 WHAT_BREAKS_IT = Experiment(

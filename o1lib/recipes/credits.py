@@ -23,12 +23,12 @@ from o1lib.learning.schedules import Schedule
 from o1lib.learning.updates import Learner, Update, both, fit
 from o1lib.model.heads import ValueHead
 from o1lib.model.policy import Policy
+from o1lib.recipes.measures import SPLITS, shown
 from o1lib.reward.winning import canonical_reward, exact_values
 from o1lib.tasks.countdown import Countdown
 from o1lib.tasks.space import Space
 
 LONGEST = 48  # tokens of a chain; a canonical one of three numbers has about 30
-SPLITS = {"new numbers": "val_inputs", "held-out goals": "val_targets"}
 
 
 def chains(task, problems: Problems, n: int, seed: int = 0) -> Collector:
@@ -130,9 +130,8 @@ def four_credits(
     )  # fmt: skip
     for row in log.rows:
         spent += (row.get("sampled_tokens") or 0) + (row.get("credit_tokens") or 0)
-        for name, value in row.items():
-            if (", " in name or name in ("reward", "entropy")) and isinstance(value, (int, float)):
-                yield {"step": row["step"], "metric": name, "value": value, "tokens": int(spent)}
+        at = {"step": row["step"], "tokens": int(spent)}
+        yield from (at | found for found in shown(row, ("reward", "entropy")))
 
 
 FOUR_CREDITS = Experiment(

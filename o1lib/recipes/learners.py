@@ -17,6 +17,7 @@ from o1lib.learning.schedules import Schedule
 from o1lib.learning.updates import Learner
 from o1lib.model.heads import ValueHead
 from o1lib.model.policy import Policy
+from o1lib.recipes.measures import shown
 from o1lib.recipes.methods import LONGEST, METHODS, Method
 from o1lib.search.choose import by_value
 from o1lib.search.evaluate import evaluate
@@ -135,15 +136,6 @@ def learner_arm(
     last = {"models": len(learner.models), "bytes": sum(memory.values()), "updates": updates}
     for found in shown(last, tuple(last)):
         yield {"step": steps, "tokens": tokens} | found
-
-
-def shown(row: Mapping, names: Sequence[str]) -> Iterator[dict]:
-    """The measurements of a row of a log: what a callback found (its names have a comma), and some
-    columns by name.
-    """
-    for name, number in row.items():
-        if (", " in name or name in names) and isinstance(number, (int, float)):
-            yield {"metric": name, "value": number}
 
 
 SHOWN = ("reward", "entropy", "signal", "share of tokens used", "share of those in wrong answers")

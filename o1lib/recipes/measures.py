@@ -6,7 +6,7 @@ All measure on the validation splits, of which no run learns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from o1lib.lab.runlog import RunLog
@@ -119,6 +119,15 @@ def measured(
     return found
 
 
+def shown(row: Mapping, names: Sequence[str]) -> Iterator[dict]:
+    """The measurements of a row of a log: what a callback found (its names have a comma), and some
+    columns by name.
+    """
+    for name, number in row.items():
+        if (", " in name or name in names) and isinstance(number, (int, float)):
+            yield {"metric": name, "value": number}
+
+
 def rows_of(log: RunLog, tokens: str) -> Iterator[dict]:
     """The measurements of a run's callback, reward, entropy and length of every training step, and
     the seconds of training alone, as tidy rows.
@@ -130,8 +139,7 @@ def rows_of(log: RunLog, tokens: str) -> Iterator[dict]:
     spent = 0
     for row in log.rows:
         spent = row.get("tokens", 0) if tokens == "tokens" else spent + (row.get(tokens) or 0)
-        for name, value in row.items():
-            if (", " in name or name in EVERY_STEP) and isinstance(value, (int, float)):
-                yield {"step": row["step"], "metric": name, "value": value, "tokens": int(spent)}
+        at = {"step": row["step"], "tokens": int(spent)}
+        yield from (at | found for found in shown(row, EVERY_STEP))
     last = {"step": log.rows[-1]["step"], "tokens": int(spent)}
     yield last | {"metric": "training seconds", "value": sum(log.column("seconds"))}

@@ -16,7 +16,7 @@ from o1lib.learning.losses import clone
 from o1lib.learning.schedules import Schedule
 from o1lib.learning.updates import Learner, fit
 from o1lib.model.policy import Policy
-from o1lib.recipes.learners import shown
+from o1lib.recipes.measures import shown
 from o1lib.search.choose import by_checker
 from o1lib.search.evaluate import evaluate
 from o1lib.search.guidance import correct, rollouts
