@@ -49,6 +49,8 @@ class _Run:
         except OutOfBudget:
             self.asked, self.found = None, Found(None)
         self.rounds += 1
+        if self.found is None and self.asked == []:  # it asks for nothing, and gets that
+            return self.advance([])
         self.requests = self.asked if isinstance(self.asked, list) else [self.asked]
         if self.found is not None:
             self.requests = []

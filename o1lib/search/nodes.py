@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from o1lib.model.policy import Response
 from o1lib.search.budget import Cost
-from o1lib.tasks.expression import extract_answer
+from o1lib.tasks.expression import attempted, extract_answer
 from o1lib.tasks.space import Node
+
+LONGEST_QUOTE = 200  # characters of an answer that a prompt repeats
 
 
 @dataclass
@@ -89,3 +91,11 @@ def answer_of(response: str) -> str | None:
         return extract_answer(response)
     except ValueError:
         return None
+
+
+def quoted(responses: Sequence[str]) -> str:
+    """What a prompt says of earlier responses: their answers as attempts, each once; empty where
+    none has an answer that can be quoted.
+    """
+    answers = dict.fromkeys(map(answer_of, responses))
+    return "".join(f" ; {attempted(a)}" for a in answers if a and len(a) <= LONGEST_QUOTE)

@@ -1,12 +1,13 @@
-"""Step by step: blind depth-first search, and beams."""
+"""Step by step: depth-first searches, blind and guided, and beams."""
 
 from __future__ import annotations
 
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_value
-from o1lib.search.expand import any_step, legal_steps
+from o1lib.search.expand import any_step, legal_steps, proposed_steps
+from o1lib.search.guidance import ahead, judge, likelihood
 from o1lib.search.nodes import Found, TreeNode
-from o1lib.search.parts import Part, part
+from o1lib.search.parts import Part, part, together
 from o1lib.search.requests import Check
 from o1lib.tasks.space import Space
 
@@ -97,6 +98,162 @@ def beam(
             kept = below[:width]
             done += [n for n in kept if space.complete(n.node)]
             open_ = [n for n in kept if not space.complete(n.node)]
+    except OutOfBudget:
+        pass
+    best = yield from choose(space, done)
+    return Found(best and space.response(best.node), (), root)
+
+
+def lookahead(
+    guidance: Part,
+    k: int = 2,
+    width: int | None = 4,
+    expand: Part | None = None,
+    choose: Part = by_value(),
+    max_depth: int = 32,
+) -> Part:
+    """Beam search in which every partial solution is valued where the policy is `k` steps later.
+
+    Source: lookahead search of Snell et al. (2024), arXiv 2408.03314, section 5.2; with `k=0` it is
+        the beam.
+    """
+    return beam(ahead(guidance, k), width, expand, choose, max_depth)
+
+
+@part
+def tot_bfs(
+    space: Space,
+    guidance: Part = judge(),
+    width: int = 5,
+    expand: Part = proposed_steps(),
+    leaf: Part = likelihood(),
+    max_depth: int = 32,
+):
+    """Tree of Thoughts, breadth first: the policy proposes steps and judges the states they lead
+    to, and the `width` best are kept at every depth; of the complete solutions among them the best
+    is returned. It is a beam whose parts are all prompts.
+
+    Args:
+        leaf: what values complete solutions. The policies shipped were never taught to judge them,
+            so by default it is how likely they find the whole chain.
+
+    Source: Yao et al. (2023), arXiv 2305.10601, Algorithm 1.
+    """
+    if width < 1 or max_depth < 1:
+        raise ValueError("need width >= 1 and max_depth >= 1")
+    root = TreeNode(space.root)
+    open_, done = [root], []
+    try:
+        for _ in range(max_depth):
+            families = yield from expand(space, open_)
+            for here, children in zip(open_, families, strict=True):
+                here.visits, here.children = 1, children
+            below = [child for children in families for child in children]
+            yield from _value(space, below, guidance, leaf)
+            below.sort(key=lambda child: child.value, reverse=True)
+            done += [child for child in below[:width] if space.complete(child.node)]
+            open_ = [child for child in below[:width] if not space.complete(child.node)]
+            if not open_:
+                break
+    except OutOfBudget:
+        pass
+    best = yield from by_value()(space, done)
+    return Found(best and space.response(best.node), (), root)
+
+
+def _value(space: Space, nodes: list[TreeNode], guidance: Part, leaf: Part):
+    """Give nodes their values: complete solutions by `leaf`, the others by the guidance."""
+    whole = [here for here in nodes if space.complete(here.node)]
+    going = [here for here in nodes if not space.complete(here.node)]
+    values = yield from together(leaf(space, whole), guidance(space, going))
+    for here, value in zip(whole + going, values[0] + values[1], strict=True):
+        here.value = value
+
+
+@part
+def tot_dfs(
+    space: Space,
+    guidance: Part = judge(),
+    threshold: float = 0.5,
+    expand: Part = proposed_steps(),
+    leaf: Part = likelihood(),
+    limit: int = 100,
+):
+    """Tree of Thoughts, depth first: the best child first, and what is valued no higher than the
+    threshold is not entered. The first complete solution above it ends the search; where there is
+    none, the best that was seen is returned.
+
+    Args:
+        leaf: what values complete solutions, as in `tot_bfs`.
+        limit: nodes entered at most (the paper's 100).
+
+    Source: Yao et al. (2023), arXiv 2305.10601, Algorithm 2.
+    """
+    root, done = TreeNode(space.root), []
+    stack, entered = [root], 0
+    try:
+        while stack and entered < limit:
+            here, entered = stack.pop(), entered + 1
+            here.visits = 1
+            [here.children] = yield from expand(space, [here])
+            yield from _value(space, here.children, guidance, leaf)
+            best_last = sorted(here.children, key=lambda child: (child.value, child.path_prior))
+            done += [child for child in best_last if space.complete(child.node)]
+            if done and done[-1].value > threshold:
+                break
+            stack += [
+                child
+                for child in best_last
+                if child.value > threshold and not space.complete(child.node)
+            ]
+    except OutOfBudget:
+        pass
+    best = yield from by_value()(space, done)
+    return Found(best and space.response(best.node), (), root)
+
+
+@part
+def dvts(
+    space: Space,
+    guidance: Part,
+    trees: int = 4,
+    expand: Part = any_step(),
+    choose: Part = by_value(),
+    max_depth: int = 32,
+):
+    """Diverse verifier tree search: instead of one beam that may crowd together, `trees` greedy
+    searches that never meet, since each begins with a first step of its own. Of their ends one is
+    chosen.
+
+    Args:
+        expand: the steps of which each tree takes the best; with `sampled_steps(m)` it is the
+            paper's N = trees * m.
+
+    Source: Beeching, Tunstall & Rush (2024), "Scaling test-time compute with open models", Hugging
+        Face.
+    """
+    if trees < 1 or max_depth < 1:
+        raise ValueError("need trees >= 1 and max_depth >= 1")
+    root, done = TreeNode(space.root), []
+    heads = [root] * trees
+    try:
+        for _ in range(max_depth):
+            families = yield from expand(space, heads)
+            below = [child for children in families for child in children]
+            values = yield from guidance(space, below)
+            for child, value in zip(below, values, strict=True):
+                child.value = value
+            heads, taken = [], set()
+            for children in families:
+                free = [child for child in children if child.node.prefix not in taken]
+                best = yield from by_value()(space, free)
+                if best is None:
+                    continue
+                taken.add(best.node.prefix)
+                best.parent.visits = 1
+                known = [*(best.parent.children or []), *free]
+                best.parent.children = list({c.node.prefix: c for c in known}.values())
+                (done if space.complete(best.node) else heads).append(best)
     except OutOfBudget:
         pass
     best = yield from choose(space, done)

@@ -162,3 +162,13 @@ def exact_value(rpn: list[int | str]) -> Fraction:
         else:
             stack.append(left / right)
     return stack[0]
+
+
+def attempted(answer: str) -> str:
+    """How a prompt quotes an answer, e.g. `attempt ( 8 + 7 ) - 2 gives 13`: what it gives is worked
+    out, not judged. An answer that is no expression is quoted alone.
+    """
+    try:
+        return f"attempt {answer} gives {exact_value(parse_expression(answer))}"
+    except ValueError:
+        return f"attempt {answer}"
