@@ -211,9 +211,11 @@ def _affordable(run: _Run, policy: Policy, budget: Budget) -> list[Request]:
         else:
             new.add(_key(run, request.response))
         requests.append(request)
-    for kind, price in (("scored", scored), ("checks", len(new - run.verdicts.keys()))):
+    prices = {"scored": scored, "checks": len(new - run.verdicts.keys())}
+    for kind, price in prices.items():
         if price > run.cost.left(budget, kind):
             raise OutOfBudget(kind)
+    for kind, price in prices.items():  # only now: what is not carried out is not paid for
         setattr(run.cost, kind, getattr(run.cost, kind) + price)
     return requests
 
