@@ -25,7 +25,7 @@ from o1lib.search.registry import guidance_of, reads_steps, strategy_of
 from o1lib.search.rejection import speculative_rejection
 from o1lib.search.sampling import best_of_n, greedy, sample, weighted_vote
 from o1lib.search.thinking import budget_forcing
-from o1lib.search.trees import beam, dvts, lookahead, tot_bfs, tot_dfs
+from o1lib.search.trees import beam, dvts, lookahead, random_steps, tot_bfs, tot_dfs
 from o1lib.tasks import Countdown
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.space import Space
@@ -243,6 +243,25 @@ def rated(space, nodes, seed=0):
     yield
 
 
+def test_random_steps_are_uniform():
+    """The share of right chains is the exact one: the mean over all ways to choose each step."""
+
+    def share(state):
+        steps = task.legal_steps(state)
+        if not steps:
+            return float(task.is_solved(state))
+        return sum(share(task.apply(state, step)) for step in steps) / len(steps)
+
+    n = 1000
+    for result in search(random_steps(n), Walker(task, [])):
+        right = sum(bool(task.verify(result.problem, text)) for text in result.candidates) / n
+        exact = share(result.problem)
+        assert abs(right - exact) < 4 * (exact * (1 - exact) / n) ** 0.5
+        assert vars(result.cost) == {"generated": 0, "scored": 0, "checks": 0}
+    for result in search(random_steps(300, by_checker()), Walker(task, [])):
+        assert task.verify(result.problem, result.response)
+
+
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(0, 5))
 @settings(max_examples=30, deadline=None)
 def test_diverse_trees_never_meet(seed, trees, place):
@@ -456,7 +475,16 @@ def test_settings_in_brackets():
 
 
 def test_what_walks_through_the_tasks_steps_asks_for_them():
-    walks = ("depth_first", "beam", "lookahead", "dvts", "tot_bfs", "tot_dfs", "a_star")
+    walks = (
+        "depth_first",
+        "random_steps",
+        "beam",
+        "lookahead",
+        "dvts",
+        "tot_bfs",
+        "tot_dfs",
+        "a_star",
+    )
     for name in (*walks, "mcts", "best_first"):
         try:
             assert reads_steps(strategy_of(name))

@@ -52,7 +52,7 @@ def self_consistency(
     Args:
         key: answers with the same key are one answer.
 
-    Source: Wang et al. (2022), arXiv 2203.11171, section 3.1.
+    Source: Wang et al. (2022), arXiv 2203.11171.
     """
     below = yield from _classes(space, nodes, n, temperature, max_new_tokens, key)
     whole = {id(h): _class(space.response(h.node), key) for h in nodes if id(h) not in below}
@@ -84,8 +84,8 @@ def semantic_entropy(
     Args:
         key: answers with the same key are one class.
 
-    Source: Kuhn et al. (2023), arXiv 2302.09664, equation 4, with the share of samples as the
-        probability of a class.
+    Source: semantic entropy, Kuhn et al. (2023), arXiv 2302.09664, with the share of samples as
+        the probability of a class.
     """
     below = yield from _classes(space, nodes, n, temperature, max_new_tokens, key)
     values = []
@@ -115,8 +115,8 @@ def self_evaluation(
     Args:
         before: what is written before its word.
 
-    Source: P(True), Kadavath et al. (2022), arXiv 2207.05221, section 3; of steps, Xie et al.
-        (2023), arXiv 2305.00633, equation 4.
+    Source: P(True), Kadavath et al. (2022), arXiv 2207.05221; of steps, Xie et al. (2023), arXiv
+        2305.00633.
     """
     questions = {id(here): _question(space, here) for here in nodes}
     asked = {i: question for i, question in questions.items() if question}

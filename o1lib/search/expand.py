@@ -124,7 +124,7 @@ def proposed_steps(
     """The steps that the policy lists when it is asked for some (`propose`), as far as they are
     legal; none preferred to another. Where there are no more than `most`, all are taken unasked.
 
-    Source: the propose prompt of Yao et al. (2023), arXiv 2305.10601, section 3, 2b.
+    Source: the propose prompt of Yao et al. (2023), arXiv 2305.10601, section 3.
     """
     _asked_for_steps(space)
     every = {id(here): space.steps(here.node) for here in nodes}

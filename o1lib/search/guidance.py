@@ -114,7 +114,7 @@ def implicit_reward(space: Space, nodes: Sequence[TreeNode], reference: Scorer, 
         beta: as in training.
 
     Source: Rafailov et al. (2023), arXiv 2305.18290, equation 5; of beginnings: Rafailov et al.
-        (2024), arXiv 2404.12358, section 4.
+        (2024), arXiv 2404.12358.
     """
     some = [here for here in nodes if here.node.prefix]
     asked = [(space.prompt, (written(here),)) for here in some]

@@ -105,7 +105,7 @@ def token_mcts(
         simulations: before each token.
         leaf: what evaluates complete solutions, as in `mcts`.
 
-    Source: PPO-MCTS, Liu et al. (2023), arXiv 2309.15028, section 3.2; there the children are the
+    Source: PPO-MCTS, Liu et al. (2023), arXiv 2309.15028; there the children are the
         most probable tokens, here those that the policy draws.
     """
     if simulations < 1 or c_puct < 0 or max_new_tokens < 1:

@@ -37,7 +37,7 @@ def mctsr(
         most: an answer is fully expanded with so many children, or when a child is better than it.
         enough: an answer of this reward ends the search.
 
-    Source: Zhang et al. (2024), arXiv 2406.07394, section 3, equations 1 to 4.
+    Source: Zhang et al. (2024), arXiv 2406.07394, section 3.
     """
     if simulations < 0 or most < 1 or c < 0:
         raise ValueError("need simulations >= 0, most >= 1 and c >= 0")
@@ -84,7 +84,7 @@ def mctsr(
 
 
 def uct(here: TreeNode, c: float) -> float:
-    """Q(a) + c sqrt((ln N(parent) + 1) / N(a)); equation 4, without its epsilon: every answer has
+    """Q(a) + c sqrt((ln N(parent) + 1) / N(a)); without the paper's epsilon: every answer has
     been evaluated.
     """
     return here.value + c * math.sqrt((math.log(here.parent.visits) + 1) / here.visits)

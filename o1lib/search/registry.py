@@ -34,6 +34,7 @@ STRATEGIES = {
     "budget_forcing": thinking.budget_forcing,
     # trees
     "depth_first": trees.depth_first,
+    "random_steps": trees.random_steps,
     "beam": trees.beam,
     "lookahead": trees.lookahead,
     "dvts": trees.dvts,
@@ -211,6 +212,8 @@ def _read(setting: inspect.Parameter, text: str):
 def reads_steps(strategy: Part) -> bool:
     """Whether a strategy walks through the task's own steps, and so asks for `solve`."""
     walks = strategy.settings.get("expand")
-    if strategy.name == "depth_first" or (strategy.name == "beam" and walks is None):
+    if strategy.name in ("depth_first", "random_steps") or (
+        strategy.name == "beam" and walks is None
+    ):
         return True
     return walks is not None and walks.name != "sampled_steps"

@@ -1,6 +1,9 @@
-"""Step by step: depth-first searches, blind and guided, and beams."""
+"""Step by step: blind and random controls, beams, and Trees of Thoughts."""
 
 from __future__ import annotations
+
+import contextlib
+import random
 
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_value
@@ -50,6 +53,40 @@ def _unseen(space: Space, node, seen: set):
         if child.state not in seen:
             seen.add(child.state)
             yield child
+
+
+@part
+def random_steps(
+    space: Space,
+    n: int = 16,
+    choose: Part = by_value(),
+    guidance: Part | None = None,
+    max_depth: int = 32,
+    seed: int = 0,
+):
+    """`n` chains of legal steps drawn at random, no policy: what the rules alone are worth. A chain
+    that has not ended after `max_depth` steps is dropped.
+
+    The control of every curve over the number of samples, as `depth_first` is that of every search.
+    """
+    if n < 1 or max_depth < 1:
+        raise ValueError("need n >= 1 and max_depth >= 1")
+    rng, root, ends = random.Random(f"{seed} {space.prompt}"), TreeNode(space.root), []
+    for _ in range(n):
+        node = space.root
+        while not space.complete(node) and node.depth < max_depth:
+            node = space.child(node, rng.choice(space.steps(node)))
+        if space.complete(node):
+            ends.append(TreeNode(node, 1.0, root))
+    root.children = ends
+    if guidance:
+        with contextlib.suppress(OutOfBudget):
+            values = yield from guidance(space, ends)
+            for end, value in zip(ends, values, strict=True):
+                end.value = value
+    best = yield from choose(space, ends)
+    texts = tuple(space.response(end.node) for end in ends)
+    return Found(best and space.response(best.node), texts, root)
 
 
 @part
