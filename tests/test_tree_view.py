@@ -154,9 +154,9 @@ def test_positions():
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e\u2028&'\""
 
 
-def hostile() -> SearchResult:
+def hostile(label: str = HOSTILE) -> SearchResult:
     root = TreeNode(Node(""), visits=1, value_sum=0.5, value=0.5)
-    evil = TreeNode(Node(HOSTILE, None, 1, True), float("nan"), root, HOSTILE, value=float("inf"))
+    evil = TreeNode(Node(HOSTILE, None, 1, True), float("nan"), root, label, value=float("inf"))
     evil.visits, evil.value_sum, root.children = 1, float("nan"), [evil]
     trace = (Visit((root, evil), float("nan")),)
     return SearchResult(PROBLEM, HOSTILE, (), root, Cost(), False, (), trace)
@@ -176,6 +176,16 @@ def test_hostile_text_stays_text():
     assert (node["v"], node["P"]) == (None, None)
     script = max((text for tag, text in found.texts if tag == "script"), key=len)
     assert not re.search(r"innerHTML|outerHTML|document\.write|insertAdjacent|eval", script)
+
+
+@pytest.mark.parametrize("label", [r"$\frac{$", "$", "{{noun}}", "$data", "\n\n", "\x00", "ü" * 99])
+def test_no_label_breaks_the_page(label):
+    """Neither the picture's formulas, nor the page's own placeholders, nor a line end."""
+    view = show_tree(hostile(label), task)
+    shown = data_of(view)["nodes"][1]["l"]
+    assert "\n" not in shown
+    assert len(shown) <= 28
+    assert shown.split(" ★")[0].rstrip("…") in label.replace("\x00", "\ufffd").strip()
 
 
 def test_a_large_tree_is_cut_and_small():

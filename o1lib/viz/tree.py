@@ -8,6 +8,7 @@ import re
 
 from o1lib.tasks.countdown import Countdown, Problem
 from o1lib.viz.palette import GRAY, GREEN
+from o1lib.viz.terminal import harmless
 
 
 def layers(task: Countdown, problem: Problem):
@@ -56,7 +57,8 @@ def _heights(children: dict[int, list[int]]) -> dict[int, float]:
 def _note(axis, text: str, place: tuple[float, float], points: float, color) -> None:
     """A small text so many points above (below, if negative) a place, whatever the scale is."""
     va = "bottom" if points > 0 else "top"
-    options = {"fontsize": 6, "ha": "center", "va": va, "color": color}
+    # What a model writes is text, also between two dollar signs.
+    options = {"fontsize": 6, "ha": "center", "va": va, "color": color, "parse_math": False}
     axis.annotate(text, place, xytext=(0, points), textcoords="offset points", **options)
 
 
@@ -100,7 +102,7 @@ def draw_tree(axis, task: Countdown, problem: Problem) -> tuple[int, int]:
 
 def step_text(node, parent) -> str:
     """The step to a search node: its label, or what its text adds to its parent's."""
-    return spelled(node.label or node.node.prefix[len(parent.node.prefix) :].strip())
+    return spelled(harmless(node.label or node.node.prefix[len(parent.node.prefix) :].strip()))
 
 
 def draw_search(axis, task: Countdown, root, most: int = 16) -> None:

@@ -136,6 +136,7 @@ class _Tree:
         self.space = Space(task, result.problem)
         self.index = {id(node): i for i, node in enumerate(drawn)}
         self.parents = [-1, *(self.index[id(node.parent)] for node in drawn[1:])]
+        self.labels = [self._label(i) for i in range(len(drawn))]
         self.known = truth is not None
         self.truth = [_finite(self._true(node, truth)) for node in drawn]
         self.values = [_finite(node.value) for node in drawn]
@@ -143,7 +144,9 @@ class _Tree:
         self.noun = "simulation" if self.counts or not result.trace else "expansion"
         means = [_finite(node.mean) for node in drawn if node.visits and self.counts]
         numbers = [x for x in [*self.truth, *self.values, *means] if x is not None]
-        self.low, self.high = min([0.0, *numbers]), max([0.01, *numbers])
+        largest = max([1e-3, *numbers])
+        # Values are chances of winning, as a rule; only very small or larger ones set the scale.
+        self.low, self.high = min([0.0, *numbers]), 1.0 if 0.1 < largest < 1 else largest
 
     def _alive(self, node: TreeNode) -> bool | None:
         state = node.node.state
@@ -155,7 +158,7 @@ class _Tree:
         alive = self._alive(node)
         return None if alive is None else float(alive)
 
-    def label(self, i: int) -> str:
+    def _label(self, i: int) -> str:
         """The step to a node, with a check where it ends right and a star where it was returned."""
         node = self.drawn[i]
         name = step_text(node, node.parent) if i else "start"
@@ -165,7 +168,7 @@ class _Tree:
             self.space.complete(node.node)
             and self.space.response(node.node) == self.result.response
         )
-        return harmless(name).replace("\n", " ") + " ✓" * solved + " ★" * returned
+        return name.replace("\n", " ") + " ✓" * solved + " ★" * returned
 
     def title(self) -> str:
         turns = len(self.result.trace)
@@ -180,19 +183,21 @@ class _Tree:
         best, path = self.drawn[0], []
         while choices := [n for n in best.children or () if n.visits and id(n) in self.index]:
             best = max(choices, key=lambda n: (n.visits, n.value or 0.0))
-            path.append(self.label(self.index[id(best)]))
+            path.append(self.labels[self.index[id(best)]])
         way = f" Most visited: {', then '.join(path)}." if path else ""
         return f"A search tree. {self.title()}.{way}"
 
     def still(self) -> str:
-        """The finished tree as a picture."""
+        """The finished tree as a picture under its title."""
+        rows = sum(i not in self.parents for i in range(len(self.drawn[:16])))
         with plt.rc_context(STYLE):
-            figure, axis = plt.subplots(figsize=(8, 4))
-            draw_search(axis, self.task, self.result.tree)
+            figure, axis = plt.subplots(figsize=(8, 0.8 + 0.28 * max(5, rows)))
+            draw_search(axis, self.task, self.result.tree, 16)
             picture = Picture(figure, self.alt())
             plt.close(figure)
         source = b64encode(picture.png).decode("ascii")
-        return f'<img src="data:image/png;base64,{source}" alt="{html.escape(picture.alt)}">'
+        image = f'<img src="data:image/png;base64,{source}" alt="{html.escape(picture.alt)}">'
+        return f"<figcaption>{html.escape(self.title())}</figcaption>{image}"
 
     def choices(self) -> str:
         names = {"mean": "mean value Q so far", "value": "the judge's value", "truth": "the truth"}
@@ -216,11 +221,10 @@ class _Tree:
 
     def data(self) -> str:
         """What the page's script draws, as JSON that can stand inside a script."""
-        labels = [self.label(i) for i in range(len(self.drawn))]
         places = positions(self.parents)
         widest: dict[int, int] = {}  # of the labels in a column, in pixels
-        for (depth, _), label in zip(places, labels, strict=True):
-            narrow = 138 if depth else 98  # what the numbers need
+        for (depth, _), label in zip(places, self.labels, strict=True):
+            narrow = 142 if depth else 126  # what the numbers need
             widest[depth] = max(widest.get(depth, narrow), 44 + round(7.2 * len(label)))
         ends = [12 + sum(widest[k] for k in range(d + 1)) for d in range(len(widest))]
         born = births(self.result.trace)
@@ -234,7 +238,7 @@ class _Tree:
                     "x": ends[depth],
                     "y": 22 + ROW * row,
                     "w": widest[depth] - (20 if depth else 0),
-                    "l": labels[i],
+                    "l": self.labels[i],
                     "s": text if len(text) <= LONGEST else f"… {text[-LONGEST:]}",
                     "P": _finite(node.prior),
                     "v": self.values[i],
@@ -289,7 +293,7 @@ class _Tree:
             if self.truth[i] is not None:
                 known, alive = f"true {self.truth[i]:.2f}", "alive" if self.truth[i] else "dead"
                 numbers.append(known if self.known else alive)
-            lines.append(f"{'  ' * depth}{self.label(i)}  ({', '.join(numbers)})")
+            lines.append(f"{'  ' * depth}{self.labels[i]}  ({', '.join(numbers)})")
             waiting += [(child, depth + 1) for child in reversed(children.get(i, ()))]
         rest = [f"... and {len(lines) - most} more nodes"] if len(lines) > most else []
         return "\n".join([self.title(), *lines[:most], *rest])

@@ -158,7 +158,7 @@ class _Cell:
             for name, x in self.values.items()
         )
         off = f"off by {_shown(self.error, '+.2f')}" if self.error is not None else "not known"
-        border = "2px solid currentColor" if self.wrong else f"1px solid {GRAY}"
+        border = "2px solid" if self.wrong else f"1px solid {GRAY}"
         off = f"<b>{off} ≠</b>" if self.wrong else off
         return (
             f'<li title="{html.escape(f"{self.step}: {self.sentence()}")}" style="display:'
