@@ -6,7 +6,7 @@ import math
 
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.expand import legal_steps
-from o1lib.search.nodes import Found, TreeNode
+from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part, together
 from o1lib.tasks.space import Space
 
@@ -43,7 +43,7 @@ def mcts(
     def puct(child: TreeNode, parent: TreeNode) -> float:
         return child.mean + c_puct * child.prior * math.sqrt(parent.visits) / (1 + child.visits)
 
-    root, solved = TreeNode(space.root), None
+    root, solved, trace = TreeNode(space.root), None, []
     try:
         for _ in range(simulations):
             here = root
@@ -60,17 +60,16 @@ def mcts(
                 )
                 _temper(children, temperature)
                 here.children = children
-            node = here
-            while node is not None:  # backup
+            for node in here.path:  # backup
                 node.visits += 1
                 node.value_sum += here.value
-                node = node.parent
+            trace.append(Visit(here.path, here.value))
             if solved:
                 break
     except OutOfBudget:
         pass
     best = solved or most_visited(root, space)
-    return Found(best and space.response(best.node), (), root)
+    return Found(best and space.response(best.node), (), root, trace=tuple(trace))
 
 
 def _temper(children: list[TreeNode], temperature: float) -> None:

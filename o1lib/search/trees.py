@@ -5,7 +5,7 @@ from __future__ import annotations
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_value
 from o1lib.search.expand import any_step, legal_steps
-from o1lib.search.nodes import Found, TreeNode
+from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Check
 from o1lib.tasks.space import Space
@@ -78,7 +78,7 @@ def beam(
             raise ValueError(f"{name} must be at least 1, got {number}")
     expand = expand or (any_step() if guidance else legal_steps())
     root = TreeNode(space.root)
-    open_, done = [root], []
+    open_, done, trace = [root], [], []
     try:
         for _ in range(max_depth):
             if not open_:
@@ -86,6 +86,7 @@ def beam(
             families = yield from expand(space, open_)
             for here, children in zip(open_, families, strict=True):
                 here.visits, here.children = 1, children
+                trace.append(Visit((here,)))
             below = [child for children in families for child in children]
             if guidance and below:
                 values = yield from guidance(space, below)
@@ -100,4 +101,4 @@ def beam(
     except OutOfBudget:
         pass
     best = yield from choose(space, done)
-    return Found(best and space.response(best.node), (), root)
+    return Found(best and space.response(best.node), (), root, trace=tuple(trace))
