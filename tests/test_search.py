@@ -21,7 +21,7 @@ from o1lib.search.evaluate import evaluate
 from o1lib.search.expand import legal_steps, sampled_steps
 from o1lib.search.guidance import correct, judge, likelihood, mixed, oracle, rollouts, value
 from o1lib.search.mcts import mcts
-from o1lib.search.nodes import Found
+from o1lib.search.nodes import Found, replay
 from o1lib.search.parts import part, together
 from o1lib.search.registry import guidance_of, strategy_of
 from o1lib.search.requests import Check, Logprobs, Sample
@@ -249,6 +249,46 @@ def test_mcts_statistics_equal_a_replay():
     for node in result.tree.walk():
         if node.visits:
             assert node.value_sum == pytest.approx(total(node))
+
+
+@pytest.mark.parametrize("budget", [Budget(), Budget(scored=300), Budget(scored=0)])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        mcts(mixed((oracle(noise=0.5), likelihood())), 30),
+        mcts(oracle(noise=0.5), 30, leaf=correct()),
+        mcts(oracle(noise=0.5), 8, expand=sampled_steps(2)),
+        beam(oracle(noise=0.5), 3, expand=legal_steps()),
+        beam(width=None),
+    ],
+    ids=repr,
+)
+def test_a_replayed_trace_gives_the_tree(strategy, budget):
+    """Every node's visits and values, also where the budget ended the search."""
+    results = search(strategy, Flat(), [*PROBLEMS[:3], UNSOLVABLE], budget=budget)
+    for result in results:
+        statistics = replay(result.trace)
+        nodes = list(result.tree.walk())
+        assert statistics.keys() == {id(node) for node in nodes if node.visits}
+        for node in nodes:
+            count, total = statistics.get(id(node), (0, 0.0))
+            assert (count, total) == (node.visits, node.value_sum)
+        for visit in result.trace:
+            end = visit.path[-1]
+            assert visit.path == end.path[-len(visit.path) :]
+            assert visit.value is None or visit.value == end.value
+
+
+def test_a_part_of_a_trace_is_a_shorter_search():
+    for n in (1, 7, 20):
+        [long], [short] = (
+            search(mcts(oracle(noise=0.5), simulations), Flat(), PROBLEMS[:1])
+            for simulations in (40, n)
+        )
+        statistics = replay(long.trace[:n])
+        found = {node.node.prefix: statistics.get(id(node), (0, 0.0)) for node in long.tree.walk()}
+        for node in short.tree.walk():
+            assert found[node.node.prefix] == (node.visits, node.value_sum)
 
 
 def test_unsolvable_problems_end(policy):

@@ -11,7 +11,7 @@ from o1lib.search.budget import Budget
 from o1lib.search.driver import search_all
 from o1lib.search.expand import sampled_steps, whole_responses
 from o1lib.search.guidance import ahead, correct, implicit_reward, mixed, oracle, value
-from o1lib.search.nodes import answer_of
+from o1lib.search.nodes import answer_of, replay
 from o1lib.search.parts import Part
 from o1lib.search.registry import GUIDANCES, STRATEGIES, guidance_of, strategy_of
 from o1lib.tasks import Countdown, Jugs
@@ -117,6 +117,9 @@ def test_budgets_are_kept_and_costs_are_true(way, guidance, select, world, caps,
     assert result.cost.scored == policy.scored + reader.scored
     assert result.cost.checks == len(checked) == len(set(checked))
     assert result.response is None or isinstance(result.response, str)
+    if result.tree:
+        visits = {id(here): here.visits for here in result.tree.walk() if here.visits}
+        assert {place: n for place, (n, _) in replay(result.trace).items()} == visits
     if caps == (None, None, None):
         assert not result.stopped
 

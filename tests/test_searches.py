@@ -25,7 +25,8 @@ from o1lib.search.registry import guidance_of, reads_steps, strategy_of
 from o1lib.search.rejection import speculative_rejection
 from o1lib.search.sampling import best_of_n, greedy, sample, weighted_vote
 from o1lib.search.thinking import budget_forcing
-from o1lib.search.trees import beam, dvts, lookahead, random_steps, tot_bfs, tot_dfs
+from o1lib.search.thoughts import tot_bfs, tot_dfs
+from o1lib.search.trees import beam, dvts, lookahead, random_steps
 from o1lib.tasks import Countdown
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.space import Space

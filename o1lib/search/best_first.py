@@ -10,7 +10,7 @@ from o1lib.search.budget import OutOfBudget
 from o1lib.search.expand import any_step
 from o1lib.search.guidance import correct
 from o1lib.search.heuristics import steps_left
-from o1lib.search.nodes import Found, TreeNode
+from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part
 from o1lib.tasks.space import Space
 
@@ -72,7 +72,11 @@ def _search(
     """Take up open nodes in the order of f (the deeper of equals first, then the earlier)."""
     root, taken, order, open_ = TreeNode(space.root), 0, count(), []
     nearest = {_place(root): 0}  # the fewest steps by which each state has been met
-    children = [root]
+    children, trace = [root], []
+
+    def found(here: TreeNode | None = None) -> Found:
+        return Found(here and space.response(here.node), tree=root, trace=tuple(trace))
+
     try:
         while True:
             values = yield from guidance(space, children)
@@ -82,16 +86,17 @@ def _search(
                     heappush(open_, (f(child), -child.node.depth, next(order), child))
             children = []
             if not open_ or taken == limit:
-                return Found(None, tree=root)
+                return found()
             here = heappop(open_)[-1]
             if here.node.depth > nearest[_place(here)]:  # met again on a shorter way
                 continue
             taken += 1
             here.visits = 1
+            trace.append(Visit((here,)))
             if space.complete(here.node):
                 [verdict] = (yield from leaf(space, [here])) if leaf else [1.0]
                 if verdict >= 1:
-                    return Found(space.response(here.node), tree=root)
+                    return found(here)
                 continue
             [here.children] = yield from expand(space, [here])
             for child in here.children:
@@ -99,7 +104,7 @@ def _search(
                     nearest[_place(child)] = child.node.depth
                     children.append(child)
     except OutOfBudget:
-        return Found(None, tree=root)
+        return found()
 
 
 def _place(here: TreeNode):

@@ -133,6 +133,7 @@ def _result(run: _Run) -> SearchResult:
         run.cost,
         run.stopped,
         found.samples,
+        found.trace,
     )
 
 

@@ -6,7 +6,7 @@ import math
 
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.expand import legal_steps, sampled_tokens
-from o1lib.search.nodes import Found, TreeNode
+from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part, together
 from o1lib.tasks.space import Space
 
@@ -40,16 +40,18 @@ def mcts(
     """
     if simulations < 0 or c_puct < 0 or not temperature > 0:
         raise ValueError("need simulations >= 0, c_puct >= 0 and temperature > 0")
-    root, solved = TreeNode(space.root), None
+    root, solved, trace = TreeNode(space.root), None, []
     try:
         for _ in range(simulations):
-            solved = yield from simulate(space, root, guidance, expand, leaf, c_puct, temperature)
+            solved = yield from simulate(
+                space, root, guidance, expand, leaf, c_puct, temperature, trace
+            )
             if solved:
                 break
     except OutOfBudget:
         pass
     best = solved or most_visited(root, space)
-    return Found(best and space.response(best.node), (), root)
+    return Found(best and space.response(best.node), (), root, trace=tuple(trace))
 
 
 def simulate(
@@ -59,10 +61,11 @@ def simulate(
     expand: Part,
     leaf: Part | None,
     c_puct: float,
-    temperature: float = 1.0,
+    temperature: float,
+    trace: list[Visit],
 ):
-    """One simulation from a root; returns the complete solution that `leaf` calls right, if it came
-    upon one, else None.
+    """One simulation from a node, which the trace keeps; returns the complete solution that `leaf`
+    calls right, if it came upon one, else None.
     """
 
     def puct(child: TreeNode, parent: TreeNode) -> float:
@@ -80,11 +83,10 @@ def simulate(
         )
         _temper(children, temperature)
         here.children = children
-    node = here
-    while node is not None:  # backup
+    for node in here.path:  # backup
         node.visits += 1
         node.value_sum += here.value
-        node = node.parent
+    trace.append(Visit(here.path, here.value))
     return here if leaf and here.value >= 1 and space.complete(here.node) else None
 
 
@@ -111,14 +113,16 @@ def token_mcts(
     if simulations < 1 or c_puct < 0 or max_new_tokens < 1:
         raise ValueError("need simulations >= 1, c_puct >= 0 and max_new_tokens >= 1")
     root = here = TreeNode(space.root)
-    solved = None
+    solved, trace = None, []
     try:
         for _ in range(max_new_tokens):
             if space.complete(here.node):
                 break
             # One more where the node itself is still to be opened.
             for _ in range(simulations + (here.value is None)):
-                solved = yield from simulate(space, here, guidance, expand, leaf, c_puct)
+                solved = yield from simulate(
+                    space, here, guidance, expand, leaf, c_puct, 1.0, trace
+                )
                 if solved:
                     break
             if solved or not here.children:
@@ -127,7 +131,7 @@ def token_mcts(
     except OutOfBudget:
         pass
     best = solved or here
-    return Found(space.response(best.node) or None, (), root)
+    return Found(space.response(best.node) or None, (), root, trace=tuple(trace))
 
 
 def _temper(children: list[TreeNode], temperature: float) -> None:

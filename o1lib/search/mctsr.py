@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from o1lib.search.budget import OutOfBudget
-from o1lib.search.nodes import Found, TreeNode
+from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Sample
 from o1lib.search.revision import revise_prompt
@@ -41,7 +41,7 @@ def mctsr(
     """
     if simulations < 0 or most < 1 or c < 0:
         raise ValueError("need simulations >= 0, most >= 1 and c >= 0")
-    root, tree = TreeNode(space.root), []
+    root, tree, trace = TreeNode(space.root), [], []
     rewards: dict[int, list[float]] = {}
 
     def own(here: TreeNode) -> float:
@@ -54,6 +54,7 @@ def mctsr(
         [reward] = yield from guidance(space, [here])
         rewards.setdefault(id(here), []).append(reward)
         root.visits += 1
+        trace.append(Visit(here.path))
         while here is not root:
             here.visits += 1
             here.value = own(here)
@@ -80,7 +81,7 @@ def mctsr(
         pass
     best = max(tree, key=own, default=None)
     texts = tuple(space.response(answer.node) for answer in tree)
-    return Found(best and space.response(best.node), texts, root)
+    return Found(best and space.response(best.node), texts, root, trace=tuple(trace))
 
 
 def uct(here: TreeNode, c: float) -> float:

@@ -18,6 +18,7 @@ from o1lib.search import (
     revision,
     sampling,
     thinking,
+    thoughts,
     trees,
 )
 from o1lib.search.mctsr import mctsr
@@ -38,8 +39,8 @@ STRATEGIES = {
     "beam": trees.beam,
     "lookahead": trees.lookahead,
     "dvts": trees.dvts,
-    "tot_bfs": trees.tot_bfs,
-    "tot_dfs": trees.tot_dfs,
+    "tot_bfs": thoughts.tot_bfs,
+    "tot_dfs": thoughts.tot_dfs,
     "mcts": mcts.mcts,
     "token_mcts": mcts.token_mcts,
     # best first
