@@ -43,8 +43,8 @@ EVERY_STEP = (
 # --- rewards that pay for words
 
 
-def bonus_per_word(task, bonus: float = 0.005) -> Reward:
-    """R + bonus * words, to be hacked: 200 words pay as much as a right answer."""
+def bonus_per_word(task, bonus: float = 0.03) -> Reward:
+    """R + bonus * words, to be hacked: 34 words pay as much as a right answer."""
     right = checker_reward(task)
 
     def paid(problems: Sequence, responses: Sequence[str]) -> list[float]:
@@ -54,7 +54,7 @@ def bonus_per_word(task, bonus: float = 0.005) -> Reward:
     return paid
 
 
-def capped_bonus(task, bonus: float = 0.005, words: int = 40) -> Reward:
+def capped_bonus(task, bonus: float = 0.03, words: int = 40) -> Reward:
     """R (1 + bonus * min(words, cap)): only right answers earn it, and only up to `words` words."""
     right = checker_reward(task)
 
@@ -184,6 +184,7 @@ class Run:
 
 RUNS = {
     "baseline": Run(),
+    "rate x3": Run(lr=3e-4),
     "rate x10": Run(lr=1e-3),
     "rate x30": Run(lr=3e-3),
     "only right answers": Run(advantage=only_right),
@@ -195,8 +196,10 @@ RUNS = {
     "4 steps without clip": Run(epochs=4, loss=NO_CLIP),
     "KL in reward 0.01": Run(kl_reward=0.01),
     "KL in reward 0.3": Run(kl_reward=0.3),
+    "KL in reward 3": Run(kl_reward=3.0),
     "KL in loss 0.01": Run(kl_loss=0.01),
     "KL in loss 0.3": Run(kl_loss=0.3),
+    "KL in loss 3": Run(kl_loss=3.0),
     "group of 2": Run(n=2),
     "group of 4": Run(n=4),
     "group of 16": Run(n=16),
@@ -204,9 +207,10 @@ RUNS = {
     "4 steps old without ratio": Run(lag=4, loss=no_ratio),
     "8 steps old": Run(lag=8),
     "8 steps old without ratio": Run(lag=8, loss=no_ratio),
-    "bonus per word": Run(reward=bonus_per_word),
-    "capped bonus": Run(reward=capped_bonus),
-    "cost per word": Run(reward=cost_per_word),
+    # Words are not paid for long enough in thirty steps at the small rate.
+    "bonus per word": Run(lr=3e-4, reward=bonus_per_word),
+    "capped bonus": Run(lr=3e-4, reward=capped_bonus),
+    "cost per word": Run(lr=3e-4, reward=cost_per_word),
 }
 
 
