@@ -260,14 +260,14 @@ def test_what_words_pay():
     assert task.verify(problem, right)
     assert len(right.split()) == 7
     for reward, paid in (
-        (breaks.bonus_per_word, [1 + 7 * 0.005, 3 * 0.005, 103 * 0.005]),
-        (breaks.capped_bonus, [1 + 7 * 0.005, 0, 0]),
+        (breaks.bonus_per_word, [1 + 7 * 0.03, 3 * 0.03, 103 * 0.03]),
+        (breaks.capped_bonus, [1 + 7 * 0.03, 0, 0]),
         (breaks.cost_per_word, [1 - 0.2 * 7 / 200, 0, 0]),
     ):
         texts = [right, WRONG, "no " * 100 + WRONG]
         assert reward(task)([problem] * 3, texts) == pytest.approx(paid)
     capped = breaks.capped_bonus(task, words=5)
-    assert capped([problem], [right]) == pytest.approx([1 + 5 * 0.005])
+    assert capped([problem], [right]) == pytest.approx([1 + 5 * 0.03])
 
 
 # --- the experiment
