@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from o1lib.policy.corpus import solve_part, straight_part
 from o1lib.policy.documents import Part
+from o1lib.policy.drills import equations_part
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.jugs import Jugs
 
 
 def arithmetic_parts() -> dict[str, tuple[float, Part]]:
-    """Expressions of 4, 5 and 6 numbers, as many tokens of each."""
-    return {f"{n} numbers": (1, straight_part(Arithmetic(n))) for n in (4, 5, 6)}
+    """Expressions of 4, 5 and 6 numbers, as many tokens of each, and single equations."""
+    chains = {f"{n} numbers": (1, straight_part(Arithmetic(n))) for n in (4, 5, 6)}
+    return chains | {"equations": (1, equations_part)}
 
 
 def countdown_parts() -> dict[str, tuple[float, Part]]:

@@ -34,9 +34,9 @@ RECIPES: dict[str, Recipe] = {
     # Straight chains in three worlds, with too little practice to be right every time: what judges
     # and searches have something to win from.
     "nano-arithmetic": Supervised(
-        "nano-base",
+        "nano-think",
         arithmetic_parts,
-        TrainConfig(1_000_000, 1024, 1024, lr=2e-3),
+        TrainConfig(1_200_000, 1024, 1024, lr=2e-3),
         tuple(Arithmetic(n) for n in (4, 5, 6)),
         "solve",
         32,
