@@ -14,7 +14,7 @@ from o1lib.model import checkpoints
 from o1lib.model.network import build_model
 from o1lib.model.policy import Policy, Response
 from o1lib.model.tokenizer import build_tokenizer
-from o1lib.policy.corpus import Mixture, encode
+from o1lib.policy.corpus import encode
 from o1lib.policy.drills import equations_part
 from o1lib.policy.worlds import arithmetic_parts, countdown_parts, jugs_parts
 from o1lib.recipes.scores import sampled_scores, scores, size_of
@@ -84,13 +84,6 @@ def test_equations_are_true():
         for a, op, b, r in re.findall(r"([0-9]+) ([-+*/]) ([0-9]+) = ([0-9]+) ;", text):
             assert exact_value(parse_expression(f"{a} {op} {b}")) == int(r) < 1000
         assert text.count(";") == text.count("=") == 8
-
-
-def test_a_mixture_has_as_many_tokens_of_each_size():
-    mixture = Mixture(arithmetic_parts(), tokenizer)
-    mixture.batch(20_000)
-    tokens = [progress["tokens"] for progress in mixture.state.values()]
-    assert max(tokens) - min(tokens) < 200
 
 
 class Written:

@@ -13,16 +13,22 @@ from o1lib.tasks.jugs import Jugs
 
 
 def arithmetic_parts() -> dict[str, tuple[float, Part]]:
-    """Expressions of 4, 5 and 6 numbers, as many tokens of each, and single equations."""
-    chains = {f"{n} numbers": (1, straight_part(Arithmetic(n))) for n in (4, 5, 6)}
-    return chains | {"equations": (1, equations_part)}
+    """Expressions of 4, 5 and 6 numbers, mostly the longest (which hold the others), and as many
+    tokens of single equations: a short training then meets the rare ones too.
+    """
+    shares = {4: 1, 5: 4, 6: 10}
+    chains = {f"{n} numbers": (s, straight_part(Arithmetic(n))) for n, s in shares.items()}
+    return chains | {"equations": (15, equations_part)}
 
 
 def countdown_parts() -> dict[str, tuple[float, Part]]:
-    """Puzzles of 3 to 6 numbers; the chain is a random one of the solutions."""
-    return {f"{n} numbers": (1, solve_part(n)) for n in (3, 4, 5, 6)}
+    """Puzzles of 3 to 6 numbers, as many tokens of each (the chain is a random one of the
+    solutions), and single equations.
+    """
+    chains = {f"{n} numbers": (1, solve_part(n)) for n in (3, 4, 5, 6)}
+    return chains | {"equations": (1, equations_part)}
 
 
 def jugs_parts() -> dict[str, tuple[float, Part]]:
-    """Two and three jugs; the chain is a shortest one."""
+    """Two and three jugs, as many tokens of each; the chain is a shortest one."""
     return {f"{n} jugs": (1, straight_part(Jugs(n))) for n in (2, 3)}

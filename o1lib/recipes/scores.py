@@ -24,19 +24,17 @@ def scores(policy: Policy, task, n: int = 500, instruction: str = "think") -> di
     return found
 
 
-def sampled_scores(policy: Policy, task, samples: int, n: int = 100) -> dict[str, float]:
-    """pass@1, pass@`samples`, the majority of as many, and the share of legal steps, of straight
-    chains (at most 256 tokens, temperature 1) on `n` validation problems.
+def sampled_scores(policy: Policy, task, samples: int, n: int = 200) -> dict[str, float]:
+    """pass@k and the majority of k for some k up to `samples`, and the share of legal steps, of
+    straight chains (at most 256 tokens, temperature 1) on `n` validation problems.
     """
     problems = task.problems("val_inputs", n)
     strategy = sample(samples, max_new_tokens=256)
     report = evaluate(policy, problems, strategy, instruction="solve", task=task, progress=False)
-    rates = {
-        "pass@1": report["pass"]["1"],
-        f"pass@{samples}": report["pass"][str(samples)],
-        f"majority of {samples}": report["majority"][str(samples)],
-        "legal steps": report["legal_steps"],
-    }
+    sizes = sorted({k for k in (1, 8, 16) if k < samples} | {samples})
+    rates = {f"pass@{k}": report["pass"][str(k)] for k in sizes}
+    rates |= {f"majority of {k}": report["majority"][str(k)] for k in sizes[1:]}
+    rates["legal steps"] = report["legal_steps"]
     return {f"{name}, {size_of(task)}": round(rate, 4) for name, rate in rates.items()}
 
 
