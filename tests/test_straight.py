@@ -19,9 +19,10 @@ from o1lib.policy.drills import equations_part
 from o1lib.policy.worlds import arithmetic_parts, countdown_parts, jugs_parts
 from o1lib.recipes.scores import sampled_scores, scores, size_of
 from o1lib.search.evaluate import evaluate
+from o1lib.search.nodes import Found
+from o1lib.search.parts import part
 from o1lib.search.samples import rates, step_counts, voted
 from o1lib.search.sampling import majority, sample
-from o1lib.search.trees import random_steps
 from o1lib.tasks import HELD_OUT_TARGETS, Arithmetic, Countdown, Jugs
 from o1lib.tasks.base import input_class
 from o1lib.tasks.expression import exact_value, parse_expression
@@ -146,19 +147,17 @@ def test_rates_are_those_that_all_problems_have():
     assert rates([one, {"samples": 0, "samples_correct": 0}]) == rates([]) == {}
 
 
-@pytest.mark.parametrize("task", [Countdown(5), Arithmetic(5), Jugs(3)])
-def test_random_steps_are_legal_and_blind(task):
-    problems = task.problems("val_inputs", 6)
-    report = evaluate(Nobody(), problems, random_steps(8), task=task, progress=False)
-    assert report["legal_steps"] == 1.0
-    assert report["tokens"] == 0
-    assert report["settings"]["instruction"] == "solve"
-    again = evaluate(Nobody(), problems, random_steps(8), task=task, progress=False)
-    other = evaluate(Nobody(), problems, random_steps(8, seed=1), task=task, progress=False)
-    texts = [[r["response"] for r in each["results"]] for each in (report, again, other)]
-    assert texts[0] == texts[1] != texts[2]
-    if isinstance(task, Arithmetic):
-        assert report["accuracy"] == 1.0  # every legal step is right there
+@part
+def random_steps(space, n):
+    """A stand-in: `n` chains of random legal steps, no policy."""
+    rng, texts = random.Random(0), []
+    for _ in range(n):
+        node = space.root
+        while steps := space.steps(node):
+            node = space.child(node, rng.choice(steps))
+        texts.append(space.response(node))
+    return Found(texts[0], tuple(texts))
+    yield
 
 
 class Nobody:
@@ -167,7 +166,8 @@ class Nobody:
     bf16 = False
 
 
-def test_random_steps_solve_as_often_as_enumeration_says():
+def test_every_chain_of_random_steps_counts():
+    """As often right as enumeration says, though nothing is sampled from a policy; legal always."""
     task = Countdown(3)
     problem = next(p for p in task.problems("val_inputs", 50) if task.count_solutions(p) > 2)
 
@@ -177,9 +177,13 @@ def test_random_steps_solve_as_often_as_enumeration_says():
             return float(task.is_solved(state))
         return sum(chance(task.apply(state, step)) for step in steps) / len(steps)
 
-    report = evaluate(Nobody(), [problem], random_steps(4000), task=task, progress=False)
+    report = evaluate(
+        Nobody(), [problem], random_steps(4000), instruction="solve", task=task, progress=False
+    )
     truth = chance(problem)
     assert abs(report["accuracy"] - truth) < 4 * (truth * (1 - truth) / 4000) ** 0.5
+    assert report["pass"]["1"] == pytest.approx(report["accuracy"])
+    assert report["legal_steps"] == 1
 
 
 def test_scores_name_the_size_and_the_split():

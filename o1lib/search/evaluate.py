@@ -19,7 +19,7 @@ from o1lib.tasks.countdown import Countdown
 from o1lib.tasks.space import Space
 
 ROWS = 256  # whole responses that are sampled at once
-SAMPLES = ("sample", "random_steps")  # strategies whose responses are all reported
+SAMPLES = ("sample", "random_steps")  # strategies of which every response counts, not one chosen
 
 
 def evaluate(
@@ -111,11 +111,12 @@ def summary(results: Sequence[dict]) -> dict:
 
 def _result(verify, found: SearchResult, name: str, space: Space) -> dict:
     problem, response = found.problem, found.response
-    right = [bool(verify(problem, s.text)) for s in found.samples]
+    sampled = name in SAMPLES and bool(found.candidates)
+    texts = found.candidates if sampled else [s.text for s in found.samples]
+    right = [bool(verify(problem, text)) for text in texts]
     verdict = (
         verify(problem, response) if response is not None else Verdict(False, "no answer was found")
     )
-    sampled = name in SAMPLES and bool(right)
     correct = sum(right) / len(right) if sampled else verdict.correct
     result = _described(problem) | {
         "response": response,
@@ -130,7 +131,7 @@ def _result(verify, found: SearchResult, name: str, space: Space) -> dict:
         "samples_correct": sum(right),
     }
     if sampled:
-        result |= {"voted": voted(found.candidates, right)} | step_counts(space, found.candidates)
+        result |= {"voted": voted(texts, right)} | step_counts(space, texts)
     return result
 
 

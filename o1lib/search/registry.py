@@ -15,7 +15,6 @@ STRATEGIES = {
     "sample": sampling.sample,
     "majority": sampling.majority,
     "best_of_n": sampling.best_of_n,
-    "random_steps": trees.random_steps,
     "depth_first": trees.depth_first,
     "beam": trees.beam,
     "mcts": mcts,
@@ -122,6 +121,6 @@ def _read(key: str, text: str):
 
 def reads_steps(strategy: Part) -> bool:
     """Whether a strategy walks through the task's own steps, and so asks for `solve`."""
-    return strategy.name in ("random_steps", "depth_first", "beam", "mcts") and (
+    return strategy.name in ("depth_first", "beam", "mcts") and (
         getattr(strategy.settings.get("expand"), "name", "legal_steps") != "sampled_steps"
     )

@@ -1,10 +1,7 @@
-"""Step by step: random steps, blind depth-first search, and beams."""
+"""Step by step: blind depth-first search, and beams."""
 
 from __future__ import annotations
 
-import random
-
-from o1lib.model.policy import Response
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_value
 from o1lib.search.expand import any_step, legal_steps
@@ -12,25 +9,6 @@ from o1lib.search.nodes import Found, TreeNode
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Check
 from o1lib.tasks.space import Space
-
-
-@part
-def random_steps(space: Space, n: int = 16, seed: int = 0, most: int = 40):
-    """`n` responses of legal steps drawn at random, no policy: what samples are held against.
-
-    Args:
-        most: steps of a response at most, where steps can go round in circles.
-    """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    rng, texts = random.Random(f"{seed} {space.prompt}"), []
-    for _ in range(n):
-        node = space.root
-        while node.depth < most and (steps := space.steps(node)):
-            node = space.child(node, rng.choice(steps))
-        texts.append(space.response(node))
-    return Found(texts[0], tuple(texts), samples=tuple(Response(t, [], [], True) for t in texts))
-    yield  # a generator that asks for nothing
 
 
 @part
