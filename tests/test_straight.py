@@ -61,9 +61,10 @@ def inputs_of(problem):
     ],
 )
 def test_documents_are_right_and_hold_nothing_out(parts, tasks):
-    """The verifier and the oracle on what is trained on: right, every step legal, none wasted, and
-    of the training class.
+    """The verifier and the oracle on what is trained on: every step legal, none wasted, of the
+    training class, and right; in Countdown, where steps are blind, about half of the chains are.
     """
+    right = []
     for task in tasks:
         name, (_, part) = size_of(task), parts[size_of(task)]
         for i in range(15):
@@ -72,11 +73,15 @@ def test_documents_are_right_and_hold_nothing_out(parts, tasks):
             assert document.prompt == task.prompt(problem, "solve")
             assert input_class(inputs_of(problem)) == "train"
             assert getattr(problem, "target", 1) not in HELD_OUT_TARGETS
-            assert task.verify(problem, document.text)
+            right.append(bool(task.verify(problem, document.text)))
             steps, wrong = step_counts(Space(task, problem), [document.text]).values()
             assert (steps, wrong) == (task.distance(problem), 0)
             ids, _ = encode(tokenizer, document)
             assert tokenizer.unk_token_id not in ids
+    if isinstance(tasks[0], Countdown):
+        assert 0.3 < sum(right) / len(right) < 0.9
+    else:
+        assert all(right)
 
 
 def test_equations_are_true():

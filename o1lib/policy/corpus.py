@@ -146,9 +146,10 @@ def think_part(n_numbers: int, style: Style = Style(), high: int = 13) -> Part:
     )
 
 
-def solve_part(n_numbers: int) -> Part:
-    """Straight chains (instruction `solve`)."""
-    return partial(_reply, "solve", n_numbers=n_numbers, write=replies.solve)
+def solve_part(n_numbers: int, blind: float = 0.0) -> Part:
+    """Straight chains (instruction `solve`), with blind steps (see `replies.random_solution`)."""
+    write = partial(replies.solve, blind=blind)
+    return partial(_reply, "solve", n_numbers=n_numbers, write=write)
 
 
 def answer_part(n_numbers: int) -> Part:

@@ -22,10 +22,10 @@ def arithmetic_parts() -> dict[str, tuple[float, Part]]:
 
 
 def countdown_parts() -> dict[str, tuple[float, Part]]:
-    """Puzzles of 3 to 6 numbers, as many tokens of each (the chain is a random one of the
-    solutions), and single equations.
+    """Puzzles of 3 to 6 numbers, as many tokens of each, and single equations. Three steps in ten
+    are blind, so that the policy learns to end honestly where the goal is out of reach.
     """
-    chains = {f"{n} numbers": (1, solve_part(n)) for n in (3, 4, 5, 6)}
+    chains = {f"{n} numbers": (1, solve_part(n, blind=0.3)) for n in (3, 4, 5, 6)}
     return chains | {"equations": (1, equations_part)}
 
 

@@ -44,7 +44,7 @@ RECIPES: dict[str, Recipe] = {
     "nano-solve": Supervised(
         "nano-think",
         countdown_parts,
-        TrainConfig(600_000, 1024, 1024, lr=2e-3),
+        TrainConfig(500_000, 1024, 1024, lr=2e-3),
         tuple(Countdown(n) for n in (3, 4, 5, 6)),
         "solve",
         64,
