@@ -190,13 +190,18 @@ def test_the_quality_of_a_credit(policy, space):
         advantages, tokens = CREDITS["exact"](learner, batch, spaces)
         return [2 * a for a in advantages], tokens
 
-    credits = {"once": CREDITS["exact"], "twice": twice}
+    def nothing(learner, batch, spaces):
+        return [torch.tensor(0.0) for _ in batch.rows], 0
+
+    credits = {"once": CREDITS["exact"], "twice": twice, "nothing": nothing}
     collect = chains(task, lambda step: [space.problem], 32)
     found = gradient_quality(Learner.of(policy), credits, collect, [space])
     assert 0 < found["cosine, once"] < 1
     assert found["cosine, twice"] == pytest.approx(found["cosine, once"], rel=1e-4)
     assert found["variance, twice"] == pytest.approx(4 * found["variance, once"], rel=1e-4)
     assert found["bias, once"] < found["bias, twice"]
+    assert (found["cosine, nothing"], found["variance, nothing"]) == (0, 0)
+    assert found["bias, nothing"] == pytest.approx(1)
 
 
 def test_dead_ends_are_blamed_where_they_begin(policy):

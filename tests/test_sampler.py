@@ -5,12 +5,19 @@ frequencies.
 import pytest
 import torch
 from rounding import assert_same_up_to_rounding
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    TopPLogitsWarper,
+)
 
-from o1lib.model.generation import pick_token, row_keys, uniform_noise
+from o1lib.model.generation import nucleus, pick_token, row_keys, uniform_noise
 from o1lib.model.network import build_model
 from o1lib.model.plain import generate_plain
 from o1lib.model.policy import Policy
+from o1lib.model.requests import Sample
 from o1lib.model.sampler import LlamaSampler
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.tasks import Countdown
@@ -164,6 +171,38 @@ def test_frequencies_match_the_softmax(policy):
     limit = freedom * (1 - 2 / (9 * freedom) + 3.09 * (2 / (9 * freedom)) ** 0.5) ** 3
     assert freedom > 5
     assert statistic < limit
+
+
+def test_the_nucleus_is_that_of_transformers():
+    logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(0)) * 3
+    for top_p in (0.05, 0.4, 0.8, 0.99):
+        ours = nucleus(logits.softmax(-1), torch.full((6, 1), top_p))
+        theirs = TopPLogitsWarper(top_p)(None, logits).softmax(-1)
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_only_the_nucleus_is_drawn(policy):
+    """A tiny nucleus is the greedy word, however hot; requests of one batch may differ in it; the
+    log-probability is that of the distribution drawn from, on both paths.
+    """
+    asked = [Sample(PROMPTS[0], n=4, max_new_tokens=12, top_p=p) for p in (1e-4, 0.6, 1.0)]
+    tiny, some, every = policy.sample_each(asked, [5] * 3)
+    [[greedy]] = policy.sample(PROMPTS[:1], temperature=0, max_new_tokens=12)
+    assert all(r.token_ids == greedy.token_ids for r in tiny)
+    assert all(abs(x) < 1e-6 for r in tiny for x in r.logprobs)
+    assert len({tuple(r.token_ids) for r in every}) == 4
+    ids = policy.encode(PROMPTS[0])
+    for response in some:
+        with torch.inference_mode():
+            logits = policy.model(torch.tensor([ids + response.token_ids])).logits[0]
+        kept = TopPLogitsWarper(0.6)(None, logits[len(ids) - 1 : -1].float()).log_softmax(-1)
+        truth = kept.gather(-1, torch.tensor(response.token_ids)[:, None])[:, 0]
+        assert torch.allclose(torch.tensor(response.logprobs), truth, atol=1e-4)
+    plain = generate_plain(policy.model, [ids], 4, max_new_tokens=12, seed=5, top_p=0.6)
+    fast = policy.sampler.sample([ids], 4, max_new_tokens=12, seed=5, top_p=0.6)
+    assert [g.token_ids for g in plain[0]] == [g.token_ids for g in fast[0]]
+    with pytest.raises(ValueError, match="top_p must be above 0"):
+        policy.sample_each([Sample(PROMPTS[0], top_p=0.0)], [0])
 
 
 def test_noise_is_uniform_and_reproducible():

@@ -26,6 +26,7 @@ from o1lib.policy.corpus import (
 from o1lib.policy.replies import random_solution, steps_of
 from o1lib.policy.traces import GRAMMARS, Style, equation, results_of, think
 from o1lib.tasks import Countdown
+from o1lib.tasks.oracle import combine
 
 tokenizer = build_tokenizer()
 
@@ -118,6 +119,35 @@ def test_slips_are_planted_noticed_and_masked():
         wait = tokenizer.convert_tokens_to_ids("▁wait")
         assert wait not in masked
     assert slips > 50
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_misread_lists_are_worked_out_and_taken_back(n):
+    """What follows from a false `yes` is true, misses the goal and is not counted but for its
+    results; the list follows again, with `no`. Without them the chain is the same.
+    """
+    task, taken_back = Countdown(n), 0
+    for index in range(60):
+        problem = task.train_problem(index)
+        pieces = think(problem, random.Random(index), Style(slip=0, misread=0.3))
+        places = [i for i, (text, _) in enumerate(pieces) if text == "yes so"]
+        for i in places:
+            end = next(j for j in range(i, len(pieces)) if pieces[j][0] == "wait")
+            claims, given = pieces[i + 1 : end], list(problem.numbers)
+            assert [pieces[i][1], pieces[end][1]] == [False, True]
+            assert [counted for _, counted in claims] == [False, True] * (n - 1)
+            for (left, _), (result, _) in zip(claims[::2], claims[1::2], strict=True):
+                a, op, b = left.removeprefix(", ").removesuffix(" =").split()
+                assert (int(a), op, int(b), int(result)) in combine(int(a), int(b))
+                given.remove(int(a))
+                given.remove(int(b))
+                given.append(int(result))
+            [end_value] = given
+            assert end_value != problem.target
+            assert pieces[end + 1][0] == f"{pieces[i - 1][0]} no"
+        taken_back += len(places)
+        assert task.verify(problem, text_of(pieces)).correct
+    assert taken_back > 10
 
 
 def test_all_behaviors_occur():

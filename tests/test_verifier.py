@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o1lib.tasks import Arithmetic, Countdown, Verdict
-from o1lib.tasks.expression import exact_value, extract_answer, numbers_of, parse_expression
+from o1lib.tasks.expression import exact_value, numbers_of, parse_expression
 from o1lib.tasks.notation import plain_expression
 
 task = Countdown(4)
@@ -307,30 +307,6 @@ def test_an_unknown_notation_is_a_mistake_of_the_caller(task):
         task.verify(task.train_problem(0), tag("4"), "loose")
 
 
-# --- templates that open the thinking in the prompt
-
-
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        (f"hm </think> {tag(RIGHT)}", None),
-        (f"<think> hm </think> {tag(RIGHT)}", None),
-        (f"\n<think>\nhm </think> {tag(RIGHT)}", None),
-        (tag(RIGHT), "the thinking is not closed"),
-        (f"hm <think> </think> {tag(RIGHT)}", "thinks more than once"),
-        (f"hm </think> </think> {tag(RIGHT)}", "thinks more than once"),
-        (f"{tag(RIGHT)} </think>", "before the thinking has closed"),
-    ],
-)
-def test_a_prompt_that_has_opened_the_thinking(response, reason):
-    verdict = task.verify(puzzle, response, opened=True)
-    assert bool(verdict) == (reason is None), verdict
-    if reason:
-        assert reason in verdict.reason
-    else:
-        assert extract_answer(response, opened=True) == RIGHT
-
-
-def test_such_a_response_is_wrong_where_the_prompt_has_not_opened_it():
+def test_thinking_that_was_never_opened_is_wrong():
     response = f"hm </think> {tag(RIGHT)}"
     assert "without having been opened" in task.verify(puzzle, response).reason

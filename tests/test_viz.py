@@ -21,7 +21,7 @@ from o1lib.search.nodes import TreeNode
 from o1lib.tasks import Countdown, Verdict
 from o1lib.tasks.space import Space
 from o1lib.viz import plots
-from o1lib.viz.palette import BEHAVIOR_COLORS, COLORS, GRAY, diverging
+from o1lib.viz.palette import BEHAVIOR_COLORS, COLORS, GRAY, diverging, solid
 from o1lib.viz.plots import failure_curves, figure, live_plot, rate_bars, smooth
 from o1lib.viz.rollouts import show_rollouts, token_numbers
 from o1lib.viz.seeds import mean_band, seed_curves, seed_dots
@@ -274,6 +274,24 @@ def test_search_trees_show_steps_and_statistics():
     plt.close("all")
     _, axis = plt.subplots()
     draw_search(axis, task, TreeNode(space.root, visits=1))  # a root alone
+    draw_search(axis, task, TreeNode(space.root))  # of a search without a simulation
+    plt.close("all")
+
+
+def test_beams_are_drawn_with_their_values():
+    """A beam backs nothing up: its nodes have values, and no means."""
+    task = Countdown(3)
+    space = Space(task, task.problem([3, 5, 7], 26), "solve")
+    root = TreeNode(space.root, visits=1)
+    root.children = [
+        TreeNode(space.child(root.node, step), parent=root, value=i / 10)
+        for i, step in enumerate(space.steps(root.node)[:5])
+    ]
+    _, axis = plt.subplots()
+    draw_search(axis, task, root, most=4)
+    texts = [t.get_text() for t in axis.texts]
+    assert {"V 0.40", "V 0.30", "V 0.20", "root:   +2"} <= set(texts)
+    assert not any("Q" in text for text in texts)
     plt.close("all")
 
 
@@ -472,6 +490,18 @@ def test_the_diverging_colors_order_numbers():
             assert min(ciede2000(low, zero), ciede2000(zero, high)) >= 10, (name, ground)
     assert diverging(7) == diverging(1)
     assert diverging(-7) == diverging(-1)
+
+
+def test_solid_colors_are_seen_on_both_grounds():
+    """What WCAG asks of graphics, for every number; and everybody tells the ends apart."""
+    colors = [solid(v) for v in np.linspace(-1, 1, 81)]
+    assert min(contrast(c, ground) for c in colors for ground in ("#ffffff", "#111111")) >= 3
+    blueness = [int(c[5:7], 16) - int(c[1:3], 16) for c in colors]
+    assert all(np.diff(blueness) >= 0)
+    assert solid(0) == GRAY
+    for matrix in VISION.values():
+        low, zero, high = (lab(np.array(matrix) @ linear(solid(v))) for v in (-1, 0, 1))
+        assert min(ciede2000(low, zero), ciede2000(zero, high), ciede2000(low, high)) >= 16
 
 
 def linear(color: str) -> np.ndarray:

@@ -19,21 +19,24 @@ class _Searching(click.Command):
     """Lists searches and guidances in its help; they are looked up only there."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from o1lib.search.parts import shown
         from o1lib.search.registry import GUIDANCES, STRATEGIES
 
         def option(p: inspect.Parameter) -> str:
-            return p.name if p.default is p.empty else f"{p.name}={p.default}"
+            return p.name if p.default is p.empty else f"{p.name}={shown(p.default)}"
 
-        def shown(known: dict) -> list[tuple[str, str]]:
+        def listed(known: dict) -> list[tuple[str, str]]:
             return [
                 (name, ", ".join(map(option, inspect.signature(make).parameters.values())) or "-")
                 for name, make in known.items()
             ]
 
         with formatter.section("Searches and their options (-o KEY=VALUE)"):
-            formatter.write_dl(shown(STRATEGIES))
-        with formatter.section("Guidances (or a value model: nano-value, a folder)"):
-            formatter.write_dl(shown(GUIDANCES))
+            formatter.write_dl(listed(STRATEGIES))
+        with formatter.section(
+            "Guidances: NAME, NAME(KEY=VALUE, ...), or a value model (nano-value, a folder)"
+        ):
+            formatter.write_dl(listed(GUIDANCES))
 
 
 @click.command("evaluate", cls=_Searching)

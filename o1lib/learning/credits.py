@@ -171,7 +171,8 @@ def gradient_quality(
     """For each credit, on the same batches (`collect` at the steps `rounds`, a group for each
     space), of its gradients g beside the exact gradient of J:
 
-    * `cosine`: the mean cosine;
+    * `cosine`: the mean cosine (that of a gradient of zero, as when no group differs in its
+      outcomes, is counted as zero);
     * `variance`: the mean of |g - mean g|^2, over |exact|^2;
     * `bias`: an estimate without bias of |E g - exact|^2, over |exact|^2 (it may be negative).
     """
@@ -190,8 +191,9 @@ def gradient_quality(
         g = torch.stack(rows)
         variance = float(g.var(0).sum())
         off = g.mean(0) - exact
+        lengths = g.norm(dim=1).clamp(min=torch.finfo(g.dtype).tiny)
         found |= {
-            f"cosine, {name}": float((g @ exact / g.norm(dim=1) / exact.norm()).mean()),
+            f"cosine, {name}": float((g @ exact / lengths / exact.norm()).mean()),
             f"variance, {name}": variance / size,
             f"bias, {name}": (float(off @ off) - variance / len(rounds)) / size,
         }

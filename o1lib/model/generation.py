@@ -87,6 +87,12 @@ def each(value, prompts: Sequence) -> list:
     return list(value)
 
 
+def check_top_p(top_p: float) -> None:
+    """Raise `ValueError` for a probability of the nucleus that is not above 0 and at most 1."""
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
+
+
 def check_temperature(temperature: float) -> None:
     """Raise `ValueError` for a temperature that is neither 0 nor a number large enough to divide
     by.
@@ -104,15 +110,17 @@ class Settings:
         limits: new tokens at most, (prompts,), cut at the model's context.
         temperatures: (prompts, 1), or one number where all agree.
         stops: (prompts, k) token ids that end a row, filled up with -1; (1, k) where all agree.
+        top_ps: probabilities of the nucleus, (prompts, 1); None where all are 1.
     """
 
     counts: torch.Tensor
     limits: torch.Tensor
     temperatures: float | torch.Tensor
     stops: torch.Tensor
+    top_ps: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, prompts, n, temperature, max_new_tokens, stop, context: int) -> Settings:
+    def of(cls, prompts, n, temperature, max_new_tokens, stop, context: int, top_p=1.0) -> Settings:
         """Checked settings. Raises `ValueError` for options out of range."""
         counts, limits = each(n, prompts), each(max_new_tokens, prompts)
         temperatures = each(temperature, prompts)
@@ -121,6 +129,9 @@ class Settings:
                 raise ValueError(f"{name} must be at least 1, got {min(values)}")
         for value in dict.fromkeys(temperatures):
             check_temperature(value)
+        top_ps = each(top_p, prompts)
+        for value in dict.fromkeys(top_ps):
+            check_top_p(value)
         for prompt in prompts:
             if not prompt:
                 raise ValueError("a prompt is empty")
@@ -138,6 +149,7 @@ class Settings:
             torch.tensor(limits),
             temperatures[0] if same else torch.tensor(temperatures)[:, None],
             torch.tensor([[*s, *[-1] * (width - len(s))] for s in stops]),
+            None if set(top_ps) == {1} else torch.tensor(top_ps)[:, None],
         )
 
     def to(self, device) -> Settings:
@@ -149,6 +161,10 @@ class Settings:
         same = not torch.is_tensor(self.temperatures)
         return self.temperatures if same else self.temperatures[prompts]
 
+    def top_p_of(self, prompts: torch.Tensor) -> torch.Tensor | None:
+        """The probability of the nucleus of rows, given their prompts: (rows, 1), or None."""
+        return None if self.top_ps is None else self.top_ps[prompts]
+
     def stops_at(self, tokens: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         """Whether each row's token ends it, (rows,)."""
         if len(self.stops) == 1:
@@ -156,8 +172,23 @@ class Settings:
         return (tokens[:, None] == self.stops[prompts]).any(1)
 
 
+def nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+    """The distribution (rows, vocabulary) cut to the fewest words whose probabilities reach
+    `top_p`, (rows, 1), and made to sum to one again.
+
+    Source: nucleus sampling, Holtzman et al. (2019), arXiv 1904.09751, equations 2 and 3.
+    """
+    ordered, words = probabilities.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered  # what the likelier words have together
+    kept = ordered.masked_fill(before >= top_p, 0.0)
+    return torch.zeros_like(kept).scatter(-1, words, kept / kept.sum(-1, keepdim=True))
+
+
 def pick_token(
-    logits: torch.Tensor, temperature: float | torch.Tensor, noise: torch.Tensor
+    logits: torch.Tensor,
+    temperature: float | torch.Tensor,
+    noise: torch.Tensor,
+    top_p: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A token per row and its log-probability: the largest logit where the temperature is zero,
     else the word at which the cumulative probability passes the noise.
@@ -166,11 +197,12 @@ def pick_token(
         logits: (rows, vocabulary), float32.
         temperature: one number, or (rows, 1).
         noise: (rows,), uniform in (0, 1).
+        top_p: (rows, 1), the probability of the nucleus that is drawn from; None: all words are.
     """
     if torch.is_tensor(temperature):
         greedy = temperature[:, 0] == 0
         token, logprob = pick_token(
-            logits / torch.where(temperature == 0, 1.0, temperature), 1.0, noise
+            logits / torch.where(temperature == 0, 1.0, temperature), 1.0, noise, top_p
         )
         best, best_logprob = pick_token(logits, 0, noise)
         return torch.where(greedy, best, token), torch.where(greedy, best_logprob, logprob)
@@ -178,6 +210,8 @@ def pick_token(
     if temperature == 0:
         token = logits.argmax(-1, keepdim=True)
     else:
+        if top_p is not None:
+            probabilities = nucleus(probabilities, top_p)
         cumulative = probabilities.cumsum(-1)
         # The sum may fall a rounding error short of one: the noise is scaled to what is there.
         token = torch.searchsorted(cumulative, (noise * cumulative[:, -1])[:, None], right=True)

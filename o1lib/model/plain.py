@@ -30,6 +30,7 @@ def generate_plain(
     max_new_tokens: int | Sequence[int] = 512,
     seed: int = 0,
     stop: tuple[int, ...] | Sequence[tuple[int, ...]] = (),
+    top_p: float | Sequence[float] = 1.0,
     keys: torch.Tensor | None = None,
     progress=None,
 ) -> list[list[Generation]]:
@@ -43,7 +44,7 @@ def generate_plain(
         return []
     context = getattr(model.config, "max_position_embeddings", None) or 10**9
     device = next(model.parameters()).device
-    settings = Settings.of(prompts, n, temperature, max_new_tokens, stop, context)
+    settings = Settings.of(prompts, n, temperature, max_new_tokens, stop, context, top_p)
     keys = row_keys(prompts, settings.counts.tolist(), seed) if keys is None else keys
     counts, settings = settings.counts, settings.to(device)
     owner = torch.arange(len(prompts)).repeat_interleave(counts)  # the prompt of every row
@@ -63,7 +64,10 @@ def generate_plain(
             cache = output.past_key_values
             noise = uniform_noise(keys[rows].to(device), step, 1)[:, 0]
             token, logprob = pick_token(
-                output.logits[:, -1].float(), settings.temperature_of(mine), noise
+                output.logits[:, -1].float(),
+                settings.temperature_of(mine),
+                noise,
+                settings.top_p_of(mine),
             )
             tokens_out[rows, step], logprobs_out[rows, step] = token, logprob
             stopped = settings.stops_at(token, mine).cpu() & ~ended & (room > step)

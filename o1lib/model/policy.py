@@ -34,7 +34,7 @@ class Response:
         text: with the policy's opening and the prefix, without the end token.
         token_ids: the new tokens.
         logprobs: theirs in nats, under the distribution that was sampled from: that of the
-            request's temperature (of temperature 1 where it was 0).
+            request's temperature (of temperature 1 where it was 0) and nucleus.
         finished: whether it ended by itself.
         prefix_ids: the tokens of the prefix.
     """
@@ -176,7 +176,8 @@ class Policy:
         counts = [r.n for r in requests]
         stops = {r.stop: self._stops(r.stop) for r in requests}
         options = [(r.temperature, r.max_new_tokens) for r in requests]
-        Settings.of(ids, counts, *map(list, zip(*options, strict=True)), (), self.context)
+        top_ps = [r.top_p for r in requests]
+        Settings.of(ids, counts, *map(list, zip(*options, strict=True)), (), self.context, top_ps)
         # Keyed before reordering: occurrences of a prompt are counted in the given order.
         keys = row_keys(ids, counts, seeds).split(counts)
         found: list[list[Generation]] = [[] for _ in requests]
@@ -189,6 +190,7 @@ class Policy:
                 temperature=[r.temperature for r in asked],
                 max_new_tokens=[r.max_new_tokens for r in asked],
                 stop=[stops[r.stop] for r in asked],
+                top_p=[r.top_p for r in asked],
                 keys=torch.cat([keys[i][start:end] for i, start, end in turn]),
                 progress=progress,
             )

@@ -20,6 +20,8 @@ class Sample:
         temperature: 0 is greedy.
         max_new_tokens: of each response, the prefix not counted.
         stop: single tokens (words) that end a response besides the model's own end tokens.
+        top_p: only the most probable words that together have this probability (the nucleus) are
+            drawn from; 1 is all words.
         cut: whether a budget that does not cover `max_new_tokens` may cut it shorter.
     """
 
@@ -30,6 +32,7 @@ class Sample:
     max_new_tokens: int = 512
     stop: tuple[str, ...] = ()
     cut: bool = True
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -44,19 +44,21 @@ class LlamaSampler(LlamaDecoder):
         max_new_tokens: int | Sequence[int] = 512,
         seed: int = 0,
         stop: tuple[int, ...] | Sequence[tuple[int, ...]] = (),
+        top_p: float | Sequence[float] = 1.0,
         keys: torch.Tensor | None = None,
         progress=None,
     ) -> list[list[Generation]]:
         """Continuations of each prompt (token ids).
 
-        Each of `n`, `temperature`, `max_new_tokens` and `stop` is one for all prompts or one for
-        each.
+        Each of `n`, `temperature`, `max_new_tokens`, `stop` and `top_p` is one for all prompts or
+        one for each.
 
         Args:
             temperature: 0 takes the most probable token; log-probabilities are then those of
                 temperature 1.
             max_new_tokens: tokens per row at most; also cut at the model's context.
             stop: token ids that end a row (they are kept as its last token).
+            top_p: the probability of the nucleus that is drawn from.
             keys: noise keys (rows,), by default from (seed, prompt, sample).
             progress: called with the number of rows that finished.
 
@@ -65,7 +67,7 @@ class LlamaSampler(LlamaDecoder):
         """
         if not prompts:
             return []
-        settings = Settings.of(prompts, n, temperature, max_new_tokens, stop, self.limit)
+        settings = Settings.of(prompts, n, temperature, max_new_tokens, stop, self.limit, top_p)
         keys = row_keys(prompts, settings.counts.tolist(), seed) if keys is None else keys
         keys = keys.to(self.device)
         longest, max_new = max(map(len, prompts)), int(settings.limits.max())
@@ -89,6 +91,7 @@ class LlamaSampler(LlamaDecoder):
                 self.readings(hidden),
                 settings.temperature_of(groups[active]),
                 noise[:, step % NOISE_STEPS],
+                settings.top_p_of(groups[active]),
             )
             tokens_out[active, step] = token
             logprobs_out[active, step] = logprob

@@ -39,6 +39,7 @@ from o1lib.tasks import oracle
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.base import refuse_held_out
 from o1lib.tasks.countdown import Countdown, Problem, Step
+from o1lib.tasks.expression import attempted
 
 _GOAL = re.compile(r"\b(?:make|for|want) ([0-9]+)\b")
 
@@ -237,8 +238,7 @@ def _random_attempt(rng: random.Random, n_numbers: int) -> tuple[Problem, tuple[
 
 
 def _revise_prompt(problem: Problem, steps: tuple[Step, ...]) -> str:
-    attempt = Countdown().answer(problem, steps)
-    return f"revise : {problem} ; attempt {attempt} gives {steps[-1].result}"
+    return f"revise : {problem} ; {attempted(Countdown().answer(problem, steps))}"
 
 
 def straight_part(task) -> Part:

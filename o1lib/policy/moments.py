@@ -3,6 +3,8 @@ should not (paper, section 3.3). Which is which follows from trying everything.
 
 An alternative is what a chain tries as a whole and then settles: in a problem of three numbers one
 number kept for last (`want`), in one of four a pair with all its results (`try`).
+
+Used in notebook 01.
 """
 
 from __future__ import annotations

@@ -52,6 +52,9 @@ class Style:
             Gaussian noise); otherwise random.
         slip: probability that a list of values contains a planted slip, which is noticed and
             corrected (self-correction).
+        misread: probability that a list that meets nothing (grammars `blocks` and `fan`) is said to
+            meet: its steps are worked out honestly, miss the goal, and it is taken back
+            (self-correction of a conclusion).
         give_up: probability that the writer gives up after an alternative that failed, and answers
             wrongly: a weak demonstrator, of which reinforcement learning can make a better one.
     """
@@ -59,6 +62,7 @@ class Style:
     grammar: str = "fan"
     oracle_order: float = 0.5
     slip: float = 0.003
+    misread: float = 0.0
     give_up: float = 0.0
 
     def __post_init__(self):
@@ -121,11 +125,17 @@ class Writer:
     def say(self, text: str, counts: bool = True) -> None:
         self.pieces.append((text, counts))
 
-    def get(self, x: int, y: int, wanted: list[int]) -> int | None:
+    def get(self, x: int, y: int, wanted: list[int], before=(), kept: int | None = None):
         """Write `x y get ...` up to a value that is wanted; return it (self-evaluation: `yes` or
-        `no`).
+        `no`), or None.
+
+        Where the number kept for last is given, the list may first be misread; `before` are the
+        steps that lead to x and y.
         """
         shown, hit = first_hit(results_of(x, y), wanted)
+        if hit is None and shown and kept is not None and self.misreads():
+            steps = [*before, equation(x, y, shown[-1])]
+            self.take_back(f"{x} {y} get {words(shown)}", steps, kept)
         if self.rng.random() < self.style.slip:
             wrong = max(1, shown[-1] + self.rng.choice((-10, -2, -1, 1, 2, 10)))
             if wrong != shown[-1] and wrong not in wanted:
@@ -134,6 +144,25 @@ class Writer:
                 self.say("wait")
         self.say(f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")
         return hit
+
+    def misreads(self) -> bool:
+        return bool(self.style.misread) and self.rng.random() < self.style.misread
+
+    def take_back(self, line: str, steps: list[tuple[int, str, int, int]], kept: int) -> None:
+        """A list that meets nothing, said to meet; the steps that follow from it, the last on the
+        number kept, worked out honestly; and `wait`. The loss counts the results and the `wait`,
+        not the mistake.
+        """
+        last = oracle.combine(steps[-1][3], kept)
+        misses = [step for step in last if 0 < step[3] <= LARGEST and step[3] != self.goal]
+        if not misses:
+            return
+        self.say(line)
+        self.say("yes so", counts=False)
+        for place, (a, op, b, result) in enumerate([*steps, self.rng.choice(misses)]):
+            self.say(f"{', ' if place else ''}{a} {op} {b} =", counts=False)
+            self.say(str(result))
+        self.say("wait")
 
     def blocks(self, numbers: tuple[int, ...], before: list) -> bool:
         """Settle a state of three numbers (or two): for each number kept for last, what is wanted
@@ -150,7 +179,7 @@ class Writer:
         for (x, y), (kept,) in self.first(choices, lambda item: item[1]):
             wanted = results_of(self.goal, kept)
             self.say(f"want {self.goal} {kept} get {words(wanted)} :")
-            hit = self.get(x, y, wanted)
+            hit = self.get(x, y, wanted, before, kept)
             if hit is not None:
                 self.solved = [*before, equation(x, y, hit), equation(hit, kept, self.goal)]
                 return True
@@ -251,10 +280,11 @@ class Writer:
                 wanted = results_of(self.goal, kept)
                 self.say(f"want {self.goal} {kept} get {words(wanted)} :")
                 for result in results:
-                    hit = self.get(result, other, wanted)
+                    first = equation(a, b, result)
+                    hit = self.get(result, other, wanted, [first], kept)
                     if hit is not None:
                         self.solved = [
-                            equation(a, b, result),
+                            first,
                             equation(result, other, hit),
                             equation(hit, kept, self.goal),
                         ]
@@ -267,8 +297,11 @@ class Writer:
                 self.say(f"join {c} {d} get {words(others)} :")
                 for result in results:
                     shown, hit = first_hit(results_of(self.goal, result), others)
-                    verdict = "no" if hit is None else "yes"
-                    self.say(f"{self.goal} {result} get {words(shown)} {verdict}")
+                    line = f"{self.goal} {result} get {words(shown)}"
+                    if hit is None and shown and self.misreads():
+                        given = equation(c, d, self.rng.choice(others))
+                        self.take_back(line, [equation(a, b, result), given], result)
+                    self.say(f"{line} {'no' if hit is None else 'yes'}")
                     if hit is not None:
                         self.solved = [
                             equation(a, b, result),

@@ -110,7 +110,7 @@ def four_credits(
             label="critic",
         )  # fmt: skip
         update, spent = both(update, fit_critic()), sum(log.column("sampled_tokens"))
-    probes = [Space(task, problem) for problem in task.problems("val_inputs", 10)]
+    probes = [Space(task, problem) for problem in task.problems("val_inputs", 24)]
     repeated = chains(task, lambda step: [space.problem for space in probes], n)
 
     # The same for all arms of a seed, others for each seed.

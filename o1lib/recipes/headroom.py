@@ -31,9 +31,7 @@ GIVE_UP = 0.6  # of `nano-gives-up`: greedy chains always give up, samples go on
 PRACTICE = TrainConfig(1_500_000, 1024, 1024, lr=2e-3)
 
 
-def past_the_teacher(
-    seed: int, folder: Path, cloning: bool, steps: int = 48, numbers: int = 3
-) -> Iterator[dict]:
+def past_the_teacher(seed: int, folder: Path, cloning: bool, steps: int = 48) -> Iterator[dict]:
     """From `nano-gives-up`: reinforcement learning by the outcome alone, or as many tokens more of
     the same demonstrator at the same rate (and thirty times as many updates).
     """
@@ -41,14 +39,14 @@ def past_the_teacher(
     if not cloning:
         yield from amplified(policy, start, seed, folder, steps)
         return
-    part = think_part(numbers, Style(give_up=GIVE_UP))
+    part = think_part(3, Style(give_up=GIVE_UP))
     log = learn(
         Learner.of(policy),
         documents(Mixture({"think": (1, part)}, build_tokenizer(), 100 + seed), 24_000),
         fit(clone, average="token", minibatch_tokens=1024),
         Schedule(steps, 1e-4, warmup_steps=3, decay=False),
         folder,
-        callback=partial(measured, task=Countdown(numbers), start=start),
+        callback=partial(measured, task=Countdown(3), start=start),
         callback_every=steps // 4,
         label="cloning",
     )

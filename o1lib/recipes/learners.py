@@ -17,15 +17,13 @@ from o1lib.learning.schedules import Schedule
 from o1lib.learning.updates import Learner
 from o1lib.model.heads import ValueHead
 from o1lib.model.policy import Policy
-from o1lib.recipes.measures import shown
+from o1lib.recipes.measures import measured, shown
 from o1lib.recipes.methods import LONGEST, METHODS, Method
 from o1lib.search.choose import by_value
 from o1lib.search.evaluate import evaluate
 from o1lib.search.guidance import value
 from o1lib.search.sampling import best_of_n
 from o1lib.tasks.countdown import Countdown
-
-Measure = Callable[..., dict[str, float]]  # (learner, task, problems=...)
 
 
 def with_roles(policy: Policy, roles: Sequence[str], seed: int = 0) -> Learner:
@@ -80,7 +78,6 @@ def learner_arm(
     seed: int,
     folder: Path,
     names: Sequence[str],
-    measure: Measure,
     *,
     steps: int = 40,
     problems: int = 64,
@@ -110,7 +107,7 @@ def learner_arm(
         rounds = part // pool * method.rounds
 
         def callback(learner: Learner, method=method, apart=apart) -> dict:
-            found = measure(learner, Countdown(3), problems=measured_on)
+            found = measured(learner, Countdown(3), problems=measured_on)
             if "reward" in learner.models:
                 found |= verified(learner, Countdown(3), measured_on)
             return found | looked_at(learner, method, apart, looks)
@@ -156,15 +153,15 @@ TURNS = {
 }
 
 
-def learners(measure: Measure) -> Experiment:
-    """The experiment, measured by a function of learner, task and number of problems."""
-    arms = {name: (name,) for name in METHODS} | TURNS
-    return Experiment(
-        "learners",
-        {arm: partial(learner_arm, names=names, measure=measure) for arm, names in arms.items()},
-        seeds=3,
-        doc="What do the methods of learning make of equally many samples, and what do they need?",
-    )
+LEARNERS = Experiment(
+    "learners",
+    {
+        arm: partial(learner_arm, names=names)
+        for arm, names in ({name: (name,) for name in METHODS} | TURNS).items()
+    },
+    seeds=3,
+    doc="What do the methods of learning make of equally many samples, and what do they need?",
+)
 
 
 def table(rows: Sequence[Mapping]) -> dict[str, dict[str, float]]:

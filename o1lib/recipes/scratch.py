@@ -4,6 +4,8 @@ only read, and of one that has been shown how to answer (paper, section 3.4: lar
 Left out on purpose: partial credit by a potential (`o1lib.reward.outcome.shaped`). It changes no
 difference between two responses to the same problem, so a group would learn nothing more from it.
 What helps a beginner must change the goal: `partial_credit` pays for form.
+
+Used in notebook 01.
 """
 
 from __future__ import annotations

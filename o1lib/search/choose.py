@@ -5,6 +5,7 @@ checker is stronger than what a model can do alone.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -35,7 +36,8 @@ def by_value(space: Space, candidates: Sequence[TreeNode]):
     """The one that the guidance values most; between equals the policy's likeliest."""
 
     def worth(candidate: TreeNode) -> tuple[float, float]:
-        return candidate.value or 0.0, candidate.path_prior
+        value = float("-inf") if candidate.value is None else candidate.value
+        return value, candidate.path_prior
 
     return max(candidates, key=worth, default=None)
     yield  # a generator that asks for nothing
@@ -53,11 +55,16 @@ def by_vote(
 
     Args:
         key: answers with the same key are one answer.
-        weight: a guidance whose values are the weights of the votes.
+        weight: a guidance whose values are the weights of the votes; where the budget does not
+            cover it, all votes weigh alike.
 
-    Source: Wang et al. (2022), arXiv 2203.11171.
+    Source: Wang et al. (2022), arXiv 2203.11171; weighted by a verifier: Li et al. (2022), arXiv
+        2206.02336.
     """
-    weights = (yield from weight(space, candidates)) if weight else [1.0] * len(candidates)
+    weights = [1.0] * len(candidates)
+    if weight and candidates:
+        with contextlib.suppress(OutOfBudget):
+            weights = yield from weight(space, candidates)
     votes: Counter = Counter()
     first: dict = {}
     for candidate, weight_ in zip(candidates, weights, strict=True):

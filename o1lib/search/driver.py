@@ -49,6 +49,8 @@ class _Run:
         except OutOfBudget:
             self.asked, self.found = None, Found(None)
         self.rounds += 1
+        if self.found is None and self.asked == []:  # it asks for nothing, and gets that
+            return self.advance([])
         self.requests = self.asked if isinstance(self.asked, list) else [self.asked]
         if self.found is not None:
             self.requests = []
@@ -131,6 +133,7 @@ def _result(run: _Run) -> SearchResult:
         run.cost,
         run.stopped,
         found.samples,
+        found.trace,
     )
 
 
@@ -209,9 +212,11 @@ def _affordable(run: _Run, policy: Policy, budget: Budget) -> list[Request]:
         else:
             new.add(_key(run, request.response))
         requests.append(request)
-    for kind, price in (("scored", scored), ("checks", len(new - run.verdicts.keys()))):
+    prices = {"scored": scored, "checks": len(new - run.verdicts.keys())}
+    for kind, price in prices.items():
         if price > run.cost.left(budget, kind):
             raise OutOfBudget(kind)
+    for kind, price in prices.items():  # only now: what is not carried out is not paid for
         setattr(run.cost, kind, getattr(run.cost, kind) + price)
     return requests
 

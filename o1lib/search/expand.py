@@ -7,8 +7,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from o1lib.search.nodes import TreeNode
-from o1lib.search.parts import part
+from o1lib.search.nodes import TreeNode, answer_of
+from o1lib.search.parts import Part, part
 from o1lib.search.requests import Logprobs, Sample
 from o1lib.tasks.space import Space
 
@@ -76,8 +76,8 @@ def sampled_steps(
     """`n` steps that the policy writes itself, each up to a stop word; equal ones are one child,
     its prior their share.
 
-    With `max_new_tokens=1` a step is a token, without stop words it is a whole solution. What it
-    costs are generated tokens.
+    With `max_new_tokens=1` a step is a token (`sampled_tokens`), without stop words it is a whole
+    solution (`whole_responses`). What it costs are generated tokens.
     """
     asked = [
         Sample(
@@ -105,6 +105,44 @@ def sampled_steps(
             children[text].prior += 1 / len(responses)
         found.append(list(children.values()))
     return found
+
+
+def sampled_tokens(n: int = 4, temperature: float = 1.0) -> Part:
+    """`n` next tokens that the policy draws; equal ones are one child, its prior their share."""
+    return sampled_steps(n, (), temperature, 1)
+
+
+def whole_responses(n: int = 4, temperature: float = 1.0, max_new_tokens: int = 512) -> Part:
+    """`n` ways in which the policy goes on to the end."""
+    return sampled_steps(n, (), temperature, max_new_tokens)
+
+
+@part
+def proposed_steps(
+    space: Space, nodes: Sequence[TreeNode], most: int = 5, max_new_tokens: int = 96
+):
+    """The steps that the policy lists when it is asked for some (`propose`), as far as they are
+    legal; none preferred to another. Where there are no more than `most`, all are taken unasked.
+
+    Source: the propose prompt of Yao et al. (2023), arXiv 2305.10601, section 3.
+    """
+    _asked_for_steps(space)
+    every = {id(here): space.steps(here.node) for here in nodes}
+    asked = [here for here in nodes if len(every[id(here)]) > most]
+    replies = yield [
+        Sample(space.task.prompt(h.node.state, "propose"), "", 1, 0.0, max_new_tokens)
+        for h in asked
+    ]
+    for here, [response] in zip(asked, replies, strict=True):
+        listed = (answer_of(response.text) or "").split(";")
+        said = {text.strip(): None for text in listed}
+        known = {step.text: step for step in every[id(here)]}
+        every[id(here)] = [known[text] for text in said if text in known][:most]
+    return [
+        [TreeNode(space.child(here.node, s), 1 / len(some), here, s.text) for s in some]
+        for here in nodes
+        for some in [every[id(here)]]
+    ]
 
 
 def _mean(values: Sequence[float]) -> float:

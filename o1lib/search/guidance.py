@@ -10,13 +10,17 @@ import math
 import random
 from collections.abc import Sequence
 
+from o1lib.model.policy import Policy
+from o1lib.model.tokenizer import prefix_ids
+from o1lib.search.expand import sampled_steps
 from o1lib.search.nodes import TreeNode, answer_of
 from o1lib.search.parts import Part, part
-from o1lib.search.requests import Check, Logprobs, Sample, Score, Scorer
+from o1lib.search.requests import Check, Logprobs, Prefix, Sample, Score, Scorer
 from o1lib.tasks.space import Space
 
 
-def _written(here: TreeNode):
+def written(here: TreeNode) -> Prefix:
+    """What a node has written: its tokens where a policy sampled them, else its text."""
     return here.node.prefix if here.node.token_ids is None else here.node.token_ids
 
 
@@ -27,7 +31,7 @@ def value(space: Space, nodes: Sequence[TreeNode], scorer: Scorer):
     for i, here in enumerate(nodes):
         families.setdefault(id(here.parent), []).append(i)
     asked = [
-        Score(scorer, space.prompt, tuple(_written(nodes[i]) for i in family))
+        Score(scorer, space.prompt, tuple(written(nodes[i]) for i in family))
         for family in families.values()
     ]
     replies = yield asked
@@ -51,7 +55,7 @@ def rollouts(
 
     The standard error is sqrt(v (1 - v) / n). Spends generated tokens and checker calls.
     """
-    asked = [Sample(space.prompt, _written(h), n, temperature, max_new_tokens) for h in nodes]
+    asked = [Sample(space.prompt, written(h), n, temperature, max_new_tokens) for h in nodes]
     replies = yield asked
     values = []
     for responses in replies:
@@ -62,17 +66,22 @@ def rollouts(
 
 @part
 def judge(space: Space, nodes: Sequence[TreeNode], max_new_tokens: int = 256):
-    """The policy's own word on a state (`judge`): one where it says `alive`, else zero.
+    """The policy's own word on a state (`judge`): one where it says `alive`, else zero. A text that
+    has left the task's steps has no state to ask about, and gets zero.
 
     The shipped policies call a finished state dead even at its goal: let something else choose
     among complete solutions, such as `by_checker()`.
     """
-    asked = [
+    known = [here for here in nodes if here.node.state is not None]
+    replies = yield [
         Sample(space.task.prompt(here.node.state, "judge"), "", 1, 0.0, max_new_tokens)
-        for here in nodes
+        for here in known
     ]
-    replies = yield asked
-    return [float(answer_of(response.text) == "alive") for [response] in replies]
+    alive = {
+        id(here): answer_of(response.text) == "alive"
+        for here, [response] in zip(known, replies, strict=True)
+    }
+    return [float(alive.get(id(here), False)) for here in nodes]
 
 
 @part
@@ -80,8 +89,45 @@ def likelihood(space: Space, nodes: Sequence[TreeNode]):
     """The policy's probability of all that has been written: what an unguided beam ranks by."""
     texts = [here.node.prefix for here in nodes]
     asked = [Logprobs(space.prompt, "", (text,)) for text in texts if text]
-    replies = iter((yield asked) if asked else [])
+    replies = iter((yield asked))
     return [math.exp(next(replies)[0]) if text else 1.0 for text in texts]
+
+
+class Likelihoods:
+    """A policy as a scorer: it gives every token its log-probability (nats)."""
+
+    def __init__(self, policy: Policy):
+        self.policy, self.tokenizer = policy, policy.tokenizer
+
+    def score(self, prompts: list[str], responses: list[Prefix]) -> list[list[float]]:
+        rows = [list(prefix_ids(self.tokenizer, response)) for response in responses]
+        return [row.tolist() for row in self.policy.logprobs(prompts, rows)]
+
+
+@part
+def implicit_reward(space: Space, nodes: Sequence[TreeNode], reference: Scorer, beta: float = 0.1):
+    """DPO's logits as values: `beta * log(policy / reference)` of all that has been written, what
+    a policy trained on preferences finds better than where it began. Both read it, both are paid.
+
+    Args:
+        reference: gives log-probabilities: `Likelihoods(policy)`.
+        beta: as in training.
+
+    Source: Rafailov et al. (2023), arXiv 2305.18290, equation 5; of beginnings: Rafailov et al.
+        (2024), arXiv 2404.12358.
+    """
+    some = [here for here in nodes if here.node.prefix]
+    asked = [(space.prompt, (written(here),)) for here in some]
+    replies = yield [
+        *(Logprobs(prompt, "", texts) for prompt, texts in asked),
+        *(Score(reference, prompt, texts) for prompt, texts in asked),
+    ]
+    ours, theirs = replies[: len(some)], replies[len(some) :]
+    ratio = {
+        id(here): beta * (own - sum(tokens))
+        for here, [own], [tokens] in zip(some, ours, theirs, strict=True)
+    }
+    return [ratio.get(id(here), 0.0) for here in nodes]
 
 
 @part
@@ -105,14 +151,55 @@ def oracle(space: Space, nodes: Sequence[TreeNode], noise: float = 0.0, seed: in
 
 
 @part
-def correct(space: Space, nodes: Sequence[TreeNode]):
+def correct(space: Space, nodes: Sequence[TreeNode], error: float = 0.0, seed: int = 0):
     """The checker's word on complete solutions: one for a right one, else zero (incomplete ones
-    get zero). Stronger than any model.
+    get zero). Stronger than any model, unless it errs.
+
+    Args:
+        error: how often it says the opposite; of one answer always the same, by its seed. So a
+            discriminator of any accuracy can be had, as in Chen et al. (2024), arXiv 2402.10890.
     """
+    if not 0 <= error <= 1:
+        raise ValueError(f"error must be from 0 to 1, got {error}")
     asked = [h for h in nodes if space.complete(h.node)]
-    verdicts = (yield [Check(space.response(h.node)) for h in asked]) if asked else []
-    right = {id(h): float(v) for h, v in zip(asked, verdicts, strict=True)}
-    return [right.get(id(here), 0.0) for here in nodes]
+    verdicts = yield [Check(space.response(h.node)) for h in asked]
+    said = {}
+    for here, right in zip(asked, verdicts, strict=True):
+        answer = answer_of(space.response(here.node))
+        wrong = random.Random(f"{seed} {space.problem} {answer}").random() < error
+        said[id(here)] = float(right != wrong)
+    return [said.get(id(here), 0.0) for here in nodes]
+
+
+@part
+def legal(space: Space, nodes: Sequence[TreeNode]):
+    """The world's word on steps: one where all that has been written are legal steps, else zero.
+    It costs nothing.
+    """
+    return [float(here.node.state is not None) for here in nodes]
+    yield  # a generator that asks for nothing
+
+
+@part
+def ahead(
+    space: Space,
+    nodes: Sequence[TreeNode],
+    guidance: Part,
+    k: int = 2,
+    expand: Part = sampled_steps(1, temperature=0.0),
+):
+    """Lookahead: the policy goes on `k` steps at temperature 0, and what a guidance says of where
+    it arrives is the value of where it stood. The steps are paid for as generated tokens.
+
+    Source: Snell et al. (2024), arXiv 2408.03314, section 5.2.
+    """
+    ends = list(nodes)
+    for _ in range(k):
+        going = [i for i, here in enumerate(ends) if not space.complete(here.node)]
+        families = yield from expand(space, [ends[i] for i in going])
+        for i, family in zip(going, families, strict=True):
+            ends[i] = family[0] if family else ends[i]
+    return (yield from guidance(space, ends))
 
 
 @part

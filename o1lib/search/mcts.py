@@ -1,12 +1,12 @@
-"""Monte-Carlo tree search."""
+"""Monte-Carlo tree search over steps, tokens or whole solutions."""
 
 from __future__ import annotations
 
 import math
 
 from o1lib.search.budget import OutOfBudget
-from o1lib.search.expand import legal_steps
-from o1lib.search.nodes import Found, TreeNode
+from o1lib.search.expand import legal_steps, sampled_tokens
+from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part, together
 from o1lib.tasks.space import Space
 
@@ -29,7 +29,8 @@ def mcts(
 
     Args:
         guidance: gives the values that are backed up.
-        expand: legal steps, sampled steps, tokens or whole solutions: the level of the search.
+        expand: `legal_steps`, `sampled_steps`, `sampled_tokens` or `whole_responses`: the level of
+            the search.
         leaf: what evaluates complete solutions; by default the guidance. With `correct()` the
             checker does, and the search ends at a right one.
         temperature: flattens (above 1) or sharpens the priors.
@@ -39,38 +40,98 @@ def mcts(
     """
     if simulations < 0 or c_puct < 0 or not temperature > 0:
         raise ValueError("need simulations >= 0, c_puct >= 0 and temperature > 0")
-
-    def puct(child: TreeNode, parent: TreeNode) -> float:
-        return child.mean + c_puct * child.prior * math.sqrt(parent.visits) / (1 + child.visits)
-
-    root, solved = TreeNode(space.root), None
+    root, solved, trace = TreeNode(space.root), None, []
     try:
         for _ in range(simulations):
-            here = root
-            while here.children:  # selection
-                parent = here
-                here = max(here.children, key=lambda child: puct(child, parent))
-            if here.value is None and space.complete(here.node):  # evaluation of a leaf
-                [here.value] = yield from (leaf or guidance)(space, [here])
-                if leaf and here.value >= 1:
-                    solved = here
-            elif here.value is None:  # expansion and evaluation, asked for in one turn
-                [children], [here.value] = yield from together(
-                    expand(space, [here]), guidance(space, [here])
-                )
-                _temper(children, temperature)
-                here.children = children
-            node = here
-            while node is not None:  # backup
-                node.visits += 1
-                node.value_sum += here.value
-                node = node.parent
+            solved = yield from simulate(
+                space, root, guidance, expand, leaf, c_puct, temperature, trace
+            )
             if solved:
                 break
     except OutOfBudget:
         pass
     best = solved or most_visited(root, space)
-    return Found(best and space.response(best.node), (), root)
+    return Found(best and space.response(best.node), (), root, trace=tuple(trace))
+
+
+def simulate(
+    space: Space,
+    root: TreeNode,
+    guidance: Part,
+    expand: Part,
+    leaf: Part | None,
+    c_puct: float,
+    temperature: float,
+    trace: list[Visit],
+):
+    """One simulation from a node, which the trace keeps; returns the complete solution that `leaf`
+    calls right, if it came upon one, else None.
+    """
+
+    def puct(child: TreeNode, parent: TreeNode) -> float:
+        return child.mean + c_puct * child.prior * math.sqrt(parent.visits) / (1 + child.visits)
+
+    here = root
+    while here.children:  # selection
+        parent = here
+        here = max(here.children, key=lambda child: puct(child, parent))
+    if here.value is None and space.complete(here.node):  # evaluation of a leaf
+        [here.value] = yield from (leaf or guidance)(space, [here])
+    elif here.value is None:  # expansion and evaluation, asked for in one turn
+        [children], [here.value] = yield from together(
+            expand(space, [here]), guidance(space, [here])
+        )
+        _temper(children, temperature)
+        here.children = children
+    for node in here.path:  # backup
+        node.visits += 1
+        node.value_sum += here.value
+    trace.append(Visit(here.path, here.value))
+    return here if leaf and here.value >= 1 and space.complete(here.node) else None
+
+
+@part
+def token_mcts(
+    space: Space,
+    guidance: Part,
+    simulations: int = 8,
+    c_puct: float = 1.0,
+    expand: Part = sampled_tokens(4),
+    leaf: Part | None = None,
+    max_new_tokens: int = 128,
+):
+    """Tree search over tokens: before each token some simulations, then the most visited one is
+    written, and the search goes on below it.
+
+    Args:
+        simulations: before each token.
+        leaf: what evaluates complete solutions, as in `mcts`.
+
+    Source: PPO-MCTS, Liu et al. (2023), arXiv 2309.15028; there the children are the
+        most probable tokens, here those that the policy draws.
+    """
+    if simulations < 1 or c_puct < 0 or max_new_tokens < 1:
+        raise ValueError("need simulations >= 1, c_puct >= 0 and max_new_tokens >= 1")
+    root = here = TreeNode(space.root)
+    solved, trace = None, []
+    try:
+        for _ in range(max_new_tokens):
+            if space.complete(here.node):
+                break
+            # One more where the node itself is still to be opened.
+            for _ in range(simulations + (here.value is None)):
+                solved = yield from simulate(
+                    space, here, guidance, expand, leaf, c_puct, 1.0, trace
+                )
+                if solved:
+                    break
+            if solved or not here.children:
+                break
+            here = max(here.children, key=lambda child: (child.visits, child.mean, child.prior))
+    except OutOfBudget:
+        pass
+    best = solved or here
+    return Found(space.response(best.node) or None, (), root, trace=tuple(trace))
 
 
 def _temper(children: list[TreeNode], temperature: float) -> None:

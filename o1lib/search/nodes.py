@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from o1lib.model.policy import Response
 from o1lib.search.budget import Cost
-from o1lib.tasks.expression import extract_answer
+from o1lib.tasks.expression import attempted, extract_answer
 from o1lib.tasks.space import Node
+
+LONGEST_QUOTE = 200  # characters of an answer that a prompt repeats
 
 
 @dataclass
@@ -47,6 +49,14 @@ class TreeNode:
         """The policy's probability of all steps from the root to here."""
         return self.prior if self.parent is None else self.prior * self.parent.path_prior
 
+    @property
+    def path(self) -> tuple[TreeNode, ...]:
+        """The nodes from the root to here."""
+        found = [self]
+        while found[-1].parent is not None:
+            found.append(found[-1].parent)
+        return tuple(reversed(found))
+
     def walk(self) -> Iterator[TreeNode]:
         """This node and all below it."""
         waiting = [self]
@@ -57,21 +67,48 @@ class TreeNode:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """What one simulation or expansion did to the tree.
+
+    Args:
+        path: the nodes that were visited once more, each the parent of the next. The last one was
+            evaluated (a simulation) or opened (an expansion).
+        value: what was added to the sums of all of them; None where nothing was.
+    """
+
+    path: tuple[TreeNode, ...]
+    value: float | None = None
+
+
+def replay(trace: Sequence[Visit]) -> dict[int, tuple[int, float]]:
+    """The statistics (visits N, value sum W) that visits leave behind, by the `id` of the node;
+    after all of a search's visits they are those in its tree.
+    """
+    found: dict[int, tuple[int, float]] = {}
+    for visit in trace:
+        for node in visit.path:
+            count, total = found.get(id(node), (0, 0.0))
+            found[id(node)] = count + 1, total + (visit.value or 0.0)
+    return found
+
+
+@dataclass(frozen=True)
 class Found:
-    """What a strategy returns: its response (None when it has none), all candidates, its tree and
-    its samples, if any.
+    """What a strategy returns: its response (None when it has none), all candidates, its tree, its
+    samples and the trace of how the tree grew, if any.
     """
 
     response: str | None
     candidates: tuple[str, ...] = ()
     tree: TreeNode | None = None
     samples: tuple[Response, ...] = ()
+    trace: tuple[Visit, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """What a search found for one problem, and what it cost. `stopped` says that the budget ended
-    it.
+    it; `trace` are the visits that grew its tree, in order.
     """
 
     problem: Any
@@ -81,6 +118,7 @@ class SearchResult:
     cost: Cost
     stopped: bool
     samples: tuple[Response, ...] = field(default=(), repr=False)
+    trace: tuple[Visit, ...] = field(default=(), repr=False)
 
 
 def answer_of(response: str) -> str | None:
@@ -89,3 +127,11 @@ def answer_of(response: str) -> str | None:
         return extract_answer(response)
     except ValueError:
         return None
+
+
+def quoted(responses: Sequence[str]) -> str:
+    """What a prompt says of earlier responses: their answers as attempts, each once; empty where
+    none has an answer that can be quoted.
+    """
+    answers = dict.fromkeys(map(answer_of, responses))
+    return "".join(f" ; {attempted(a)}" for a in answers if a and len(a) <= LONGEST_QUOTE)

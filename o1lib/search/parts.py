@@ -36,21 +36,21 @@ class Part:
         return self.function.__name__
 
     def __repr__(self) -> str:
-        shown = (f"{name}={_shown(value)}" for name, value in self.settings.items())
-        return f"{self.name}({', '.join(shown)})"
+        settings = (f"{name}={shown(value)}" for name, value in self.settings.items())
+        return f"{self.name}({', '.join(settings)})"
 
     def __hash__(self) -> int:
         return hash(repr(self))
 
 
-def _shown(value) -> str:
+def shown(value) -> str:
     """How a setting stands in a report: a part or a plain value as it is, anything else by its
     name.
     """
     if value is None or isinstance(value, (Part, bool, int, float, str)):
         return repr(value)
     if isinstance(value, (tuple, list)):
-        return f"({', '.join(map(_shown, value))})"
+        return f"({', '.join(map(shown, value))})"
     return str(getattr(value, "name", None) or getattr(value, "__name__", type(value).__name__))
 
 

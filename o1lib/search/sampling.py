@@ -10,7 +10,7 @@ from o1lib.search.choose import by_logprob, by_vote
 from o1lib.search.nodes import Found, TreeNode
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Sample
-from o1lib.tasks.space import Node, Space
+from o1lib.tasks.space import Space
 
 
 @part
@@ -20,7 +20,14 @@ def greedy(space: Space, max_new_tokens: int = 512):
     return Found(response.text, (response.text,), samples=(response,))
 
 
-def _draw(space: Space, n: int, temperature: float, max_new_tokens: int, cut: bool = True):
+def _draw(
+    space: Space,
+    n: int,
+    temperature: float,
+    max_new_tokens: int,
+    top_p: float = 1.0,
+    cut: bool = True,
+):
     """Up to `n` responses, as many as the budget pays for."""
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
@@ -33,6 +40,7 @@ def _draw(space: Space, n: int, temperature: float, max_new_tokens: int, cut: bo
                 temperature=temperature,
                 max_new_tokens=max_new_tokens,
                 cut=cut or not drawn,
+                top_p=top_p,
             )
     except OutOfBudget:
         pass
@@ -40,15 +48,26 @@ def _draw(space: Space, n: int, temperature: float, max_new_tokens: int, cut: bo
 
 
 @part
-def sample(space: Space, n: int = 16, temperature: float = 1.0, max_new_tokens: int = 512):
+def sample(
+    space: Space,
+    n: int = 16,
+    temperature: float = 1.0,
+    max_new_tokens: int = 512,
+    top_p: float = 1.0,
+):
     """`n` responses of which none is preferred: the share of right ones estimates pass@1, the
     first stands for all.
 
     A budget ends it after the last response that it certainly covers whole: one cut short to fit
-        would count as a failure that
-    is none of the policy's.
+    would count as a failure that is none of the policy's.
+
+    Args:
+        top_p: below 1 only the nucleus is drawn from, the most probable words that together have
+            this probability.
+
+    Source: nucleus sampling, Holtzman et al. (2019), arXiv 1904.09751.
     """
-    drawn = yield from _draw(space, n, temperature, max_new_tokens, cut=False)
+    drawn = yield from _draw(space, n, temperature, max_new_tokens, top_p, cut=False)
     first = drawn[0].text if drawn else None
     return Found(first, tuple(r.text for r in drawn), samples=tuple(drawn))
 
@@ -61,16 +80,20 @@ def best_of_n(
     guidance: Part | None = None,
     temperature: float = 1.0,
     max_new_tokens: int = 512,
+    top_p: float = 1.0,
 ):
     """`n` responses, one chosen: by the policy's own probability, by vote, by a guidance's value,
     or by the checker (then an upper bound, pass@n).
 
     Args:
         guidance: gives the responses the values that `by_value` compares.
+        top_p: below 1 only the nucleus is drawn from.
+
+    Source: Cobbe et al. (2021), arXiv 2110.14168, where a verifier chooses.
     """
-    drawn = yield from _draw(space, n, temperature, max_new_tokens)
+    drawn = yield from _draw(space, n, temperature, max_new_tokens, top_p)
     root = TreeNode(space.root)
-    root.children = [candidate(response, root) for response in drawn]
+    root.children = [candidate(space, response, root) for response in drawn]
     if guidance and drawn:
         try:
             values = yield from guidance(space, root.children)
@@ -83,13 +106,30 @@ def best_of_n(
     return Found(best and best.node.prefix, texts, root, samples=tuple(drawn))
 
 
-def candidate(response: Response, parent: TreeNode | None = None) -> TreeNode:
-    """A whole response as a node of the tree."""
-    node = Node(response.text, None, 1, response.finished, tuple(response.token_ids))
+def candidate(space: Space, response: Response, parent: TreeNode) -> TreeNode:
+    """A response, whole or so far, as a node of the tree."""
+    ids = (*response.prefix_ids, *response.token_ids)
+    node = space.extend(parent.node, response.text, ids, response.finished)
     logprob = sum(response.logprobs) / max(1, len(response.logprobs))
     return TreeNode(node, 1.0, parent, logprob=logprob)
 
 
 def majority(n: int = 16, temperature: float = 1.0, max_new_tokens: int = 512) -> Part:
-    """Self-consistency: the answer that most of `n` responses give."""
+    """Self-consistency: the answer that most of `n` responses give.
+
+    Source: Wang et al. (2022), arXiv 2203.11171.
+    """
     return best_of_n(n, by_vote(), temperature=temperature, max_new_tokens=max_new_tokens)
+
+
+def weighted_vote(
+    guidance: Part, n: int = 16, temperature: float = 1.0, max_new_tokens: int = 512
+) -> Part:
+    """The answer that has most weight among `n` responses: each votes with the value that the
+    guidance gives it.
+
+    Source: Li et al. (2022), arXiv 2206.02336; "best-of-n weighted" in Snell et al. (2024), arXiv
+        2408.03314.
+    """
+    vote = by_vote(weight=guidance)
+    return best_of_n(n, vote, temperature=temperature, max_new_tokens=max_new_tokens)

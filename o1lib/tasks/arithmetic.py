@@ -124,16 +124,13 @@ class Arithmetic:
         """The oracle: the exact value."""
         return int(exact_value(parse_expression(problem.text)))
 
-    def verify(
-        self, problem: Expression, response: str, notation: str = "strict", opened: bool = False
-    ) -> Verdict:
+    def verify(self, problem: Expression, response: str, notation: str = "strict") -> Verdict:
         """Check a response: its answer must be the value, as one plain integer.
 
         Args:
             notation: "strict", or "lenient" for other people's models (o1lib.tasks.notation).
-            opened: the prompt has opened the thinking already.
         """
-        return verify_response(self, problem, response, notation, opened)
+        return verify_response(self, problem, response, notation)
 
     def verify_answer(self, problem: Expression, answer: str, notation: str = "strict") -> Verdict:
         """Check a bare answer (without the tags)."""

@@ -53,11 +53,9 @@ class Task(Protocol):
     def prompt(self, problem: Any, instruction: str = "think") -> str:
         """The user's text for a problem."""
 
-    def verify(
-        self, problem: Any, response: str, notation: str = "strict", opened: bool = False
-    ) -> Verdict:
+    def verify(self, problem: Any, response: str, notation: str = "strict") -> Verdict:
         """Check a response. `notation` is "strict", or "lenient" for other people's models
-        (o1lib.tasks.notation); `opened` says that the prompt has opened the thinking already.
+        (o1lib.tasks.notation).
         """
 
 

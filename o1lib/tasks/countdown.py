@@ -188,16 +188,13 @@ class Countdown:
         """The user's text for a problem, e.g. `think : make 24 from 4 6 10 11`."""
         return instructed(problem, instruction)
 
-    def verify(
-        self, problem: Problem, response: str, notation: str = "strict", opened: bool = False
-    ) -> Verdict:
+    def verify(self, problem: Problem, response: str, notation: str = "strict") -> Verdict:
         """Check a response: every number exactly once, exact fractions, the target reached.
 
         Args:
             notation: "strict", or "lenient" for other people's models (o1lib.tasks.notation).
-            opened: the prompt has opened the thinking already.
         """
-        return verify_response(self, problem, response, notation, opened)
+        return verify_response(self, problem, response, notation)
 
     def verify_answer(self, problem: Problem, expression: str, notation: str = "strict") -> Verdict:
         """Check a bare expression (without the answer tags)."""

@@ -34,13 +34,10 @@ _NAMES = {
 }
 
 
-def extract_answer(response: str, opened: bool = False, notation: str = "strict") -> str:
+def extract_answer(response: str, notation: str = "strict") -> str:
     """The text of the one `<answer> ... </answer>` of a response.
 
     Args:
-        opened: the prompt has opened the thinking already (the chat templates of some models end in
-            `<think>`), so the response begins inside it. A response that opens it once more is
-            read as it stands.
         notation: with "lenient" any white space may stand around the answer and after it.
 
     Raises `ValueError` with a plain reason when there is none, several, one inside the thinking, or
@@ -49,8 +46,6 @@ def extract_answer(response: str, opened: bool = False, notation: str = "strict"
     check_notation(notation)
     if not isinstance(response, str):
         raise ValueError(f"a response must be text, got {type(response).__name__}")
-    if opened and not response.lstrip().startswith("<think>"):
-        response = "<think>" + response
     opened, closed = response.count("<think>"), response.count("</think>")
     if opened > 1 or closed > 1:
         raise ValueError("the response thinks more than once")
@@ -80,14 +75,14 @@ def extract_answer(response: str, opened: bool = False, notation: str = "strict"
     return answer.strip(" " if notation == "strict" else None)
 
 
-def verify_response(task, problem, response: str, notation: str, opened: bool) -> Verdict:
+def verify_response(task, problem, response: str, notation: str) -> Verdict:
     """What `verify` of every task does: find the answer, then `task.verify_answer`.
 
     Raises `ValueError` for an unknown notation, which is the caller's mistake, not the response's.
     """
     check_notation(notation)
     try:
-        answer = extract_answer(response, opened, notation)
+        answer = extract_answer(response, notation)
     except ValueError as error:
         return Verdict(False, str(error))
     return task.verify_answer(problem, answer, notation)
@@ -167,3 +162,13 @@ def exact_value(rpn: list[int | str]) -> Fraction:
         else:
             stack.append(left / right)
     return stack[0]
+
+
+def attempted(answer: str) -> str:
+    """How a prompt quotes an answer, e.g. `attempt ( 8 + 7 ) - 2 gives 13`: what it gives is worked
+    out, not judged. An answer that is no expression is quoted alone.
+    """
+    try:
+        return f"attempt {answer} gives {exact_value(parse_expression(answer))}"
+    except ValueError:
+        return f"attempt {answer}"

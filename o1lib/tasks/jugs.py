@@ -167,16 +167,13 @@ class Jugs:
         """The user's text for a problem, e.g. `solve : make 4 in jugs 3 5`."""
         return base.instructed(problem, instruction)
 
-    def verify(
-        self, problem: JugProblem, response: str, notation: str = "strict", opened: bool = False
-    ) -> Verdict:
+    def verify(self, problem: JugProblem, response: str, notation: str = "strict") -> Verdict:
         """Check a response: its answer is the actions, parted by commas, up to the goal.
 
         Args:
             notation: "strict", or "lenient": any white space, and capital letters.
-            opened: the prompt has opened the thinking already.
         """
-        return verify_response(self, problem, response, notation, opened)
+        return verify_response(self, problem, response, notation)
 
     def verify_answer(self, problem: JugProblem, answer: str, notation: str = "strict") -> Verdict:
         """Check the actions of an answer (without the tags): each is simulated."""

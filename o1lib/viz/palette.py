@@ -32,15 +32,26 @@ BEHAVIOR_COLORS = {
 ORANGE, BLUE = "#c8640a", "#2d73e1"
 
 
-def diverging(value: float) -> str:
-    """The ground (#rrggbbaa) behind text for a number from -1 (orange) over 0 (gray) to 1 (blue).
-
-    It is a glaze over the page's own ground, so that the page's own text stays readable on it. It
-    grows with the square root of the number: small ones show their sign too.
+def _signed(value: float) -> tuple[float, list[int]]:
+    """The strength of a number's color, which grows with the square root of its size (small ones
+    show their sign too), and the color's three parts.
     """
     end, share = (BLUE if value > 0 else ORANGE), min(1.0, abs(value)) ** 0.5
-    parts = [
+    return share, [
         round((1 - share) * int(GRAY[i : i + 2], 16) + share * int(end[i : i + 2], 16))
         for i in (1, 3, 5)
     ]
+
+
+def diverging(value: float) -> str:
+    """The ground (#rrggbbaa) behind text for a number from -1 (orange) over 0 (gray) to 1 (blue).
+
+    It is a glaze over the page's own ground, so that the page's own text stays readable on it.
+    """
+    share, parts = _signed(value)
     return "#{:02x}{:02x}{:02x}{:02x}".format(*parts, round(255 * (0.12 + 0.4 * share)))
+
+
+def solid(value: float) -> str:
+    """The same color (#rrggbb) for a dot or a bar, of a contrast of 3 to 1 on both grounds."""
+    return "#{:02x}{:02x}{:02x}".format(*_signed(value)[1])

@@ -8,6 +8,7 @@ import re
 
 from o1lib.tasks.countdown import Countdown, Problem
 from o1lib.viz.palette import GRAY, GREEN
+from o1lib.viz.terminal import harmless
 
 
 def layers(task: Countdown, problem: Problem):
@@ -56,7 +57,8 @@ def _heights(children: dict[int, list[int]]) -> dict[int, float]:
 def _note(axis, text: str, place: tuple[float, float], points: float, color) -> None:
     """A small text so many points above (below, if negative) a place, whatever the scale is."""
     va = "bottom" if points > 0 else "top"
-    options = {"fontsize": 6, "ha": "center", "va": va, "color": color}
+    # What a model writes is text, also between two dollar signs.
+    options = {"fontsize": 6, "ha": "center", "va": va, "color": color, "parse_math": False}
     axis.annotate(text, place, xytext=(0, points), textcoords="offset points", **options)
 
 
@@ -98,23 +100,33 @@ def draw_tree(axis, task: Countdown, problem: Problem) -> tuple[int, int]:
     return len(nodes), sum(alive for _, _, alive, _, _ in nodes)
 
 
-def _step_text(node, parent) -> str:
+def step_text(node, parent) -> str:
     """The step to a search node: its label, or what its text adds to its parent's."""
-    return spelled(node.label or node.node.prefix[len(parent.node.prefix) :].strip())
+    return spelled(harmless(node.label or node.node.prefix[len(parent.node.prefix) :].strip()))
 
 
 def draw_search(axis, task: Countdown, root, most: int = 16) -> None:
     """A search tree (`o1lib.search.nodes.TreeNode`), left to right: on every edge the step and its
-    prior P, at every node its visits N and mean value Q.
+    prior P, at every node its visits N and mean value Q, or its value V where nothing was backed
+    up (beams value no root).
 
     Dots grow with the visits and are green where the oracle says that the state can still win. Only
-    the `most` nodes with the most visits are drawn; `+3` counts visited children that are not.
+    the `most` nodes with the most visits are drawn; `+3` counts visited or valued children that are
+    not.
     """
-    nodes = sorted((n for n in root.walk() if n.visits), key=lambda n: -n.visits)[:most]
+
+    def met(node) -> bool:
+        return bool(node.visits) or node.value is not None
+
+    def weight_of(node) -> tuple:
+        return node.visits, node.value or 0.0
+
+    backed_up = root.value is not None or not any(n.value is not None for n in root.walk())
+    nodes = sorted(filter(met, root.walk()), key=weight_of, reverse=True)[:most]
     shown = {id(node) for node in nodes} | {id(root)}
     drawn, children, parents = [root], {}, {}
     for i, node in enumerate(drawn):  # grows; a child has no more visits than its parent: a tree
-        for child in sorted(node.children or (), key=lambda c: -c.visits):
+        for child in sorted(node.children or (), key=weight_of, reverse=True):
             if id(child) in shown:
                 children.setdefault(i, []).append(len(drawn))
                 parents[len(drawn)] = i
@@ -126,12 +138,17 @@ def draw_search(axis, task: Countdown, root, most: int = 16) -> None:
         if i:
             parent = parents[i]
             depths[i] = depths[parent] + 1
-            label = f"{_step_text(node, drawn[parent])}   P {node.prior:.2f}"
+            label = f"{step_text(node, drawn[parent])}   P {node.prior:.2f}"
             start, weight = heights[parent], 1.6 if alive else 0.7
             _edge(axis, depths[i], start, heights[i], label, color, weight, 0.03)
-        hidden = sum(bool(c.visits) for c in node.children or ()) - len(children.get(i, ()))
-        note = f"N {node.visits}  Q {node.mean:.2f}" + (f"  +{hidden}" if hidden else "")
-        axis.scatter(depths[i], heights[i], s=8 + 32 * node.visits / root.visits, color=color)
+        hidden = sum(map(met, node.children or ())) - len(children.get(i, ()))
+        note = f"N {node.visits}  Q {node.mean:.2f}"
+        if not backed_up:
+            note = "" if node.value is None else f"V {node.value:.2f}"
+        note += f"  +{hidden}" if hidden else ""
+        axis.scatter(
+            depths[i], heights[i], s=8 + 32 * node.visits / max(1, root.visits), color=color
+        )
         if i:
             _note(axis, note, (depths[i], heights[i]), -6, color)
         else:  # all edges leave from here: its note stands in the corner
