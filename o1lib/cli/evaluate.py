@@ -47,10 +47,17 @@ class _Searching(click.Command):
 )
 @click.option("--checkpoint", default="think", help="Name or folder.")
 @click.option(
+    "--task",
+    "world",
+    type=click.Choice(["countdown", "arithmetic", "jugs"]),
+    default="countdown",
+    help="The world that a split belongs to; files hold puzzles of Countdown.",
+)
+@click.option(
     "--instruction",
     type=click.Choice(["think", "solve", "answer"]),
     default=None,
-    help="By default think; solve for searches over steps.",
+    help="By default think; solve for searches over steps, and for worlds that know no other.",
 )
 @click.option("--search", default="greedy", help="Name of a search, see below.")
 @click.option(
@@ -99,6 +106,7 @@ class _Searching(click.Command):
 def command(
     puzzles: str,
     checkpoint: str,
+    world: str,
     instruction: str | None,
     search: str,
     options: tuple[str, ...],
@@ -123,17 +131,21 @@ def command(
       o1lib evaluate --puzzles my.csv --search best_of_n -o n=16 --out report.json
       o1lib evaluate --puzzles val_targets:3:100 --checkpoint nano-think \\
           --search mcts --guidance nano-value -o simulations=50
+      o1lib evaluate --puzzles val_inputs:6:300 --task arithmetic \\
+          --checkpoint nano-arithmetic --search sample -o n=32
     """
     from o1lib.lab.kept import Kept
     from o1lib.model.policy import Policy
     from o1lib.search.budget import Budget
     from o1lib.search.evaluate import evaluate, summary
     from o1lib.search.registry import guidance_of, strategy_of
-    from o1lib.tasks.puzzles import read_puzzles
+    from o1lib.tasks.puzzles import WORLDS, read_puzzles
 
     if resume and not out:
         raise ValueError("--resume goes on with the report of --out: name it")
-    problems = read_puzzles(puzzles)
+    problems = read_puzzles(puzzles, world)
+    if world != "countdown":
+        instruction = instruction or "solve"
     settings = read_options(options)
     for name, value in (("max_new_tokens", max_new_tokens), ("temperature", temperature)):
         if value is not None:
@@ -145,6 +157,7 @@ def command(
     template = prompt.read_text(encoding="utf-8") if prompt else None
     policy = Policy.load(checkpoint, template=template)
     how = {
+        "task": WORLDS[world](),
         "instruction": instruction,
         "budget": caps,
         "notation": notation,
@@ -152,6 +165,7 @@ def command(
     }
     said = {
         "checkpoint": checkpoint,
+        "task": world,
         "puzzles": Path(puzzles).name,
         "guidance": guidance,
         "select": select,
@@ -248,3 +262,9 @@ def _say(report: dict) -> None:
         f"{report['correct']:g} of {report['n']} correct ({report['accuracy']:.1%}), "
         f"{spent or 'nothing spent'} a puzzle, {report['seconds']:.1f} s"
     )
+    for name, shown in (("pass", "at least one of k right"), ("majority", "the vote of k right")):
+        if len(report.get(name, ())) > 1:
+            each = ", ".join(f"{k}: {rate:.1%}" for k, rate in report[name].items())
+            click.echo(f"{shown}: {each}")
+    if "legal_steps" in report:
+        click.echo(f"legal steps: {report['legal_steps']:.2%}")

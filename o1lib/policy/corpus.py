@@ -147,9 +147,10 @@ def think_part(n_numbers: int, style: Style = Style(), high: int = 13) -> Part:
     )
 
 
-def solve_part(n_numbers: int) -> Part:
-    """Straight chains (instruction `solve`)."""
-    return partial(_reply, "solve", n_numbers=n_numbers, write=replies.solve)
+def solve_part(n_numbers: int, blind: float = 0.0) -> Part:
+    """Straight chains (instruction `solve`), with blind steps (see `replies.random_solution`)."""
+    write = partial(replies.solve, blind=blind)
+    return partial(_reply, "solve", n_numbers=n_numbers, write=write)
 
 
 def answer_part(n_numbers: int) -> Part:
@@ -240,9 +241,14 @@ def _revise_prompt(problem: Problem, steps: tuple[Step, ...]) -> str:
     return f"revise : {problem} ; {attempted(Countdown().answer(problem, steps))}"
 
 
-def arithmetic_part(rng: random.Random) -> Document:
-    """Arithmetic expressions reduced one operation at a time (instruction `solve`)."""
-    task = Arithmetic()
+def straight_part(task) -> Part:
+    """Straight chains of a step task's own solutions, such as Arithmetic expressions reduced one
+    operation at a time (instruction `solve`).
+    """
+    return partial(_straight, task=task)
+
+
+def _straight(rng: random.Random, task) -> Document:
     problem = task.train_problem(rng.getrandbits(48))
     return Document(task.prompt(problem, "solve"), [(task.solution_text(problem), True)])
 
@@ -262,7 +268,7 @@ def base_parts(style: Style = Style()) -> dict[str, tuple[float, Part]]:
         "compose": (12, compose_part),
         "links": (8, links_part),
         "steps": (6, steps_part),
-        "arithmetic": (4, arithmetic_part),
+        "arithmetic": (4, straight_part(Arithmetic())),
         "grammar": (4, grammar),
         "facts": (3, facts),
         "logic": (3, logic),
@@ -283,7 +289,7 @@ def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float
         "judge": (5, partial(judge_part, style=style)),
         "propose": (3, propose_part),
         "revise": (3, revise_afresh_part(n_numbers, style)),
-        "arithmetic": (3, arithmetic_part),
+        "arithmetic": (3, straight_part(Arithmetic())),
         "tests": (5, base_parts(style)["tests"][1]),
         "joins": (2, base_parts(style)["joins"][1]),
         "links": (2, links_part),

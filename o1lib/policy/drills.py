@@ -136,6 +136,18 @@ def links_part(rng: random.Random, n: int = 8) -> Document:
     return Document(None, [(" ".join(lines), True)])
 
 
+def equations_part(rng: random.Random, n: int = 8) -> Document:
+    """Single equations, also with numbers that are rare in chains: `98 + 35 = 133 ;`."""
+    lines = []
+    for _ in range(n):
+        x, y = random_number(rng), random_number(rng)
+        a, op, b, r = equation(x, y, rng.choice(results_of(x, y)))
+        if op in "+*" and rng.random() < 0.5:
+            a, b = b, a
+        lines.append(f"{a} {op} {b} = {r} ;")
+    return Document(None, [(" ".join(lines), True)])
+
+
 def steps_part(rng: random.Random, n: int = 4) -> Document:
     """Single legal steps and the numbers that they leave."""
     lines = []

@@ -16,24 +16,31 @@ from o1lib.tasks.expression import parse_expression
 _task = Countdown()
 
 
-def solve(problem: Problem, rng: random.Random) -> list[Piece] | None:
-    """A straight chain of canonical steps (instruction `solve`), a random one of the solutions."""
-    steps = random_solution(problem, rng)
+def solve(problem: Problem, rng: random.Random, blind: float = 0.0) -> list[Piece] | None:
+    """A straight chain of canonical steps (instruction `solve`), a random one of the solutions; see
+    `random_solution` for what `blind` does.
+    """
+    steps = random_solution(problem, rng, blind)
     if steps is None:
         return None
     text = " ; ".join(step.text for step in steps)
     return [(f"<think> {text} </think> <answer> {_task.answer(problem, steps)} </answer>", True)]
 
 
-def random_solution(problem: Problem, rng: random.Random):
+def random_solution(problem: Problem, rng: random.Random, blind: float = 0.0):
     """A winning sequence of steps, drawn step by step among the alive ones; None if there is
     none.
+
+    With probability `blind` a step (but for the last) is any legal one, so that some sequences end
+    elsewhere: who has seen only successes writes the goal behind any last equation.
     """
     state, steps = problem, []
     if not _task.solvable(state):
         return None
     while len(state.numbers) > 1:
         alive = [s for s in _task.legal_steps(state) if oracle.solvable(s.rest, state.target)]
+        if not alive or (blind and len(state.numbers) > 2 and rng.random() < blind):
+            alive = _task.legal_steps(state)
         step = rng.choice(alive)
         steps.append(step)
         state = Problem(step.rest, state.target)

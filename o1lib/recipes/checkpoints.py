@@ -15,25 +15,56 @@ from o1lib.model.checkpoints import find, new_card, save
 from o1lib.model.network import SIZES
 from o1lib.policy.corpus import base_parts, think_parts
 from o1lib.policy.traces import Style
+from o1lib.policy.worlds import arithmetic_parts, countdown_parts, jugs_parts
 from o1lib.recipes.headroom import GIVE_UP
 from o1lib.recipes.stages import Rewarded, Supervised, Value
+from o1lib.tasks import Arithmetic, Countdown, Jugs
 
 Recipe = Supervised | Rewarded | Value
 
 _NANO = TrainConfig(5_000_000, 1024, 1024, lr=2e-3)
 RECIPES: dict[str, Recipe] = {
     "nano-base": Supervised("nano", base_parts, TrainConfig(800_000, 1024, 1024, lr=2e-3)),
-    "nano-think": Supervised("nano-base", lambda: think_parts(3), _NANO, 3),
+    "nano-think": Supervised("nano-base", lambda: think_parts(3), _NANO, (Countdown(3),)),
     # A demonstrator that gives up more often than not: where reinforcement learning has something
     # to win.
     "nano-gives-up": Supervised(
-        "nano-base", lambda: think_parts(3, Style(give_up=GIVE_UP)), _NANO, 3
+        "nano-base", lambda: think_parts(3, Style(give_up=GIVE_UP)), _NANO, (Countdown(3),)
+    ),
+    # Straight chains in three worlds, with too little practice to be right every time: what judges
+    # and searches have something to win from.
+    "nano-arithmetic": Supervised(
+        "nano-think",
+        arithmetic_parts,
+        TrainConfig(250_000, 1024, 1024, lr=2e-3),
+        tuple(Arithmetic(n) for n in (4, 5, 6)),
+        "solve",
+        32,
+    ),
+    "nano-solve": Supervised(
+        "nano-think",
+        countdown_parts,
+        TrainConfig(500_000, 1024, 1024, lr=2e-3),
+        tuple(Countdown(n) for n in (3, 4, 5, 6)),
+        "solve",
+        64,
+    ),
+    "nano-jugs": Supervised(
+        "nano-think",
+        jugs_parts,
+        TrainConfig(400_000, 1024, 1024, lr=2e-3),
+        tuple(Jugs(n) for n in (2, 3)),
+        "solve",
+        16,
     ),
     "nano-value": Value("nano-think", 3, 48_000, 4, 1e-3),
     "nano-rl": Rewarded("nano-think", 3, 100, 200, steps=40, prompts=64, lr=1e-4),
     "base": Supervised("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),
     "think": Supervised(
-        "base", lambda: think_parts(4), TrainConfig(10_000_000, 1024, 1024, lr=1e-3), 4
+        "base",
+        lambda: think_parts(4),
+        TrainConfig(10_000_000, 1024, 1024, lr=1e-3),
+        (Countdown(4),),
     ),
     "think-rl": Rewarded("think", 4, 100, 640, steps=20, prompts=32, lr=1e-4),
 }

@@ -24,7 +24,7 @@ from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Mixture
 from o1lib.recipes.measures import outcome_rl
-from o1lib.recipes.scores import scores
+from o1lib.recipes.scores import sampled_scores, scores
 from o1lib.reward.outcome import checker_reward
 from o1lib.reward.process import Label, label_visited_nodes
 from o1lib.tasks.countdown import Countdown
@@ -46,13 +46,17 @@ class Supervised:
     Args:
         parent: the name of a size, or of another checkpoint.
         parts: makes the parts of the mixture.
-        numbers: of the puzzles that it is scored on; None for a base model.
+        tasks: that it is scored on by greedy chains; none for a base model.
+        instruction: what it is asked then.
+        samples: of each problem that it is scored by as well; 0 for none (see `sampled_scores`).
     """
 
     parent: str
     parts: Callable[[], dict]
     config: TrainConfig
-    numbers: int | None = None
+    tasks: tuple = ()
+    instruction: str = "think"
+    samples: int = 0
     seed: int = 0
 
     @property
@@ -70,9 +74,12 @@ class Supervised:
         if last["tokens"] < self.config.tokens:
             return None
         card = {"tokens": last["tokens"], "updates": last["step"], "loss": round(last["loss"], 4)}
-        if self.numbers:
-            card["scores"] = scores(Policy(model, build_tokenizer()), self.numbers)
-        return Made(model, {"log": log}, card)
+        policy, found = Policy(model, build_tokenizer()), {}
+        for task in self.tasks:
+            found |= scores(policy, task, instruction=self.instruction)
+            if self.samples:
+                found |= sampled_scores(policy, task, self.samples)
+        return Made(model, {"log": log}, card | {"scores": found})
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,11 @@ class Rewarded:
             max_new_tokens=self.max_new_tokens,
             decay=True,
             seed=self.seed,
-            **{"callback": lambda now: scores(now.policy, self.numbers, 200)} | options,
+            **{"callback": lambda now: scores(now.policy, Countdown(self.numbers), 200)} | options,
         )
         if log.rows[-1]["step"] < self.steps:
             return None
-        return Made(policy.model, {"log": log}, {"scores": scores(policy, self.numbers)})
+        return Made(policy.model, {"log": log}, {"scores": scores(policy, Countdown(self.numbers))})
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ from o1lib.search.driver import search_all
 from o1lib.search.nodes import SearchResult, answer_of
 from o1lib.search.parts import Part
 from o1lib.search.registry import reads_steps
+from o1lib.search.samples import rates, step_counts, voted
 from o1lib.search.sampling import greedy
 from o1lib.tasks.base import Task, Verdict
 from o1lib.tasks.countdown import Countdown
+from o1lib.tasks.space import Space
 
 ROWS = 256  # whole responses that are sampled at once
+SAMPLES = ("sample", "random_steps")  # strategies of which every response counts, not one chosen
 
 
 def evaluate(
@@ -38,7 +41,8 @@ def evaluate(
 
     Args:
         strategy: a value such as `best_of_n(16, by_vote())`; for `sample(n)` the mean over the n
-            responses is reported: pass@1.
+            responses is reported: pass@1, and beside it pass@k, the success of a vote of k, and
+            of straight chains (`solve`) the share of legal steps.
         instruction: by default `think` for whole responses and `solve` for searches over the
             task's steps, which know no other.
         budget: generated tokens per problem at most, or a `Budget` of three caps.
@@ -61,7 +65,8 @@ def evaluate(
     begun = time.monotonic()
 
     def keep(index: int, found: SearchResult) -> None:
-        results[index] = _result(verify, found, strategy.name)
+        space = Space(task, found.problem, instruction)
+        results[index] = _result(verify, found, strategy.name, space)
         if on_result:
             on_result(index, results[index])
 
@@ -99,17 +104,21 @@ def summary(results: Sequence[dict]) -> dict:
         "n": len(results),
         "correct": correct,
         "accuracy": correct / len(results) if results else 0.0,
-    } | {name: sum(r[name] for r in results) for name in ("tokens", "scored", "checks")}
+        **{name: sum(r[name] for r in results) for name in ("tokens", "scored", "checks")},
+        **rates(results),
+    }
 
 
-def _result(verify, found: SearchResult, name: str) -> dict:
+def _result(verify, found: SearchResult, name: str, space: Space) -> dict:
     problem, response = found.problem, found.response
-    right = [bool(verify(problem, s.text)) for s in found.samples]
+    sampled = name in SAMPLES and bool(found.candidates)
+    texts = found.candidates if sampled else [s.text for s in found.samples]
+    right = [bool(verify(problem, text)) for text in texts]
     verdict = (
         verify(problem, response) if response is not None else Verdict(False, "no answer was found")
     )
-    correct = sum(right) / len(right) if name == "sample" and right else verdict.correct
-    return _described(problem) | {
+    correct = sum(right) / len(right) if sampled else verdict.correct
+    result = _described(problem) | {
         "response": response,
         "answer": None if response is None else answer_of(response),
         "correct": correct,
@@ -121,6 +130,9 @@ def _result(verify, found: SearchResult, name: str) -> dict:
         "samples": len(right),
         "samples_correct": sum(right),
     }
+    if sampled:
+        result |= {"voted": voted(texts, right)} | step_counts(space, texts)
+    return result
 
 
 def _described(problem) -> dict:

@@ -280,4 +280,11 @@ class Jugs:
 
     def solution_text(self, problem: JugProblem) -> str:
         """A shortest chain with its answer."""
-        return base.straight_chain(self, problem, next(self.solutions(problem)))
+        return _solution_text(problem)
+
+
+@lru_cache(maxsize=1 << 13)
+def _solution_text(problem: JugProblem) -> str:
+    """Of few problems a trainer asks for many chains, and three jugs have many states."""
+    task = Jugs()
+    return base.straight_chain(task, problem, next(task.solutions(problem)))

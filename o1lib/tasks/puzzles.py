@@ -17,9 +17,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.base import GAME24, SPLITS
 from o1lib.tasks.countdown import Countdown, Problem
+from o1lib.tasks.jugs import Jugs
 
+WORLDS = {"countdown": Countdown, "arithmetic": Arithmetic, "jugs": Jugs}
 NUMBER_KEYS = ("numbers", "nums", "puzzles")
 GOAL_KEYS = ("target", "goal")
 _NUMBERS = re.compile(r"[0-9]{1,18}(?: +[0-9]{1,18})*\Z")
@@ -27,9 +30,10 @@ _LISTED = re.compile(r"\[ *([0-9]{1,18}(?:(?: *, *| +)[0-9]{1,18})*) *\]\Z")
 _BLANK = re.compile(r"\s*")
 
 
-def read_puzzles(path: str | Path) -> list[Problem]:
-    """Puzzles from a file, or, where there is no such file, from a split: `game24`,
-    `val_targets:3` (three numbers), `val_inputs:4:300` (the first 300).
+def read_puzzles(path: str | Path, world: str = "countdown") -> list:
+    """Puzzles from a file, or, where there is no such file, from a split of a world (`WORLDS`):
+    `game24`, `val_targets:3` (three numbers, or jugs), `val_inputs:4:300` (the first 300). A file
+    holds puzzles of Countdown:
 
     * JSON: objects with `numbers` (or `nums`) and `target` (or `goal`), themselves or in their
       `metadata`; one a line, or in a list;
@@ -44,9 +48,11 @@ def read_puzzles(path: str | Path) -> list[Problem]:
     """
     name, *sizes = str(path).split(":")
     if name in SPLITS and not Path(path).exists():
-        return _split(str(path), name, sizes)
+        return _split(str(path), name, sizes, world)
     if not Path(path).exists():
         raise ValueError(f"there is no file {path}, and no split {name!r}: {', '.join(SPLITS)}")
+    if world != "countdown":
+        raise ValueError(f"a file holds puzzles of Countdown; of {world} there are splits only")
     text, task = _text(Path(path)), Countdown()
     rows = _json_rows if text.lstrip()[:1] in ("{", "[") else _csv_rows
     try:
@@ -63,13 +69,14 @@ class _BadLine(Exception):
     """The number of a line that cannot be used, and the reason."""
 
 
-def _split(path: str, name: str, sizes: list[str]) -> list[Problem]:
+def _split(path: str, name: str, sizes: list[str], world: str) -> list:
     if len(sizes) > 2 or not all(size.isascii() and size.isdigit() for size in sizes):
         raise ValueError(f"a split reads NAME, NAME:NUMBERS or NAME:NUMBERS:HOW_MANY, got {path}")
     count = int(sizes[1]) if len(sizes) > 1 else None
     if count == 0:
         raise ValueError(f"{path} asks for no puzzles")
-    return Countdown(int(sizes[0]) if sizes else 4).problems(name, count)
+    task = WORLDS[world](int(sizes[0])) if sizes else WORLDS[world]()
+    return task.problems(name, count)
 
 
 def _text(path: Path) -> str:

@@ -93,7 +93,7 @@ class Space:
     def taken(self, node: Node) -> tuple:
         """The steps that led to a node of canonical text."""
         steps, state = [], self.task.initial(self.problem)
-        for text in _body(node.prefix):
+        for text in step_texts(node.prefix):
             steps.append(self.task.parse_step(state, text))
             state = self.task.apply(state, steps[-1])
         return tuple(steps)
@@ -112,7 +112,7 @@ class Space:
         nodes = [self.root]
         if nodes[0].state is None:
             return nodes
-        for part in _body(text):
+        for part in step_texts(text):
             try:
                 step = self.task.parse_step(nodes[-1].state, part)
             except ValueError:
@@ -125,7 +125,7 @@ def _joined(before: str, after: str) -> str:
     return f"{before} {after}" if before and after else before + after
 
 
-def _body(text: str) -> list[str]:
-    """The texts of the steps of a response."""
+def step_texts(text: str) -> list[str]:
+    """The texts of the steps of a response, right or wrong."""
     body = text.removeprefix("<think>").split("</think>")[0]
     return [part for part in body.split(";") if part.strip()]
