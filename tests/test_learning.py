@@ -1003,10 +1003,12 @@ def test_an_interrupted_run_goes_on_with_the_same_call(tmp_path):
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "run")
 
 
-def test_an_interrupt_waits_for_the_update(tmp_path):
+def test_an_interrupt_waits_for_the_update(tmp_path, request):
     """A Ctrl-C in the middle of an update, where weights are half changed: the step is finished,
     logged and saved.
     """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     whole, policy = fresh(), fresh()
     update = settings(tmp_path, "run")["update"]
 
