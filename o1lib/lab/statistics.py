@@ -24,6 +24,19 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     return 1.0 - miss
 
 
+def doublings(n: int) -> list[int]:
+    """1, 2, 4, ... up to n."""
+    return [2**i for i in range(n.bit_length())]
+
+
+def pass_rates(counts: Sequence[tuple[int, int]]) -> dict[int, float]:
+    """The mean of pass@k over problems for k = 1, 2, 4, ... up to the fewest samples; of every
+    problem its samples and how many of them are right.
+    """
+    least = min(n for n, _ in counts)
+    return {k: sum(pass_at_k(n, c, k) for n, c in counts) / len(counts) for k in doublings(least)}
+
+
 def interval(correct: float, n: int) -> tuple[float, float]:
     """The 95% Wilson interval of a success rate of `correct` out of `n`.
 

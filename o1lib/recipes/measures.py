@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from o1lib.lab.runlog import RunLog
-from o1lib.lab.statistics import pass_at_k
+from o1lib.lab.statistics import pass_rates
 from o1lib.learning.advantages import group_mean
 from o1lib.learning.collect import rollouts, training_problems
 from o1lib.learning.loop import learn
@@ -65,10 +65,9 @@ def outcome_rl(
     return learn(Learner.of(policy), collect, update, schedule, run_dir, **options)
 
 
-def pass_rates(right: Sequence[int], n: int) -> dict[str, float]:
+def passed(right: Sequence[int], n: int) -> dict[str, float]:
     """pass@1, 2, 4, ... n from the number of right answers among n to each problem."""
-    ks = [2**i for i in range(n.bit_length())]
-    return {f"pass@{k}": sum(pass_at_k(n, c, k) for c in right) / len(right) for k in ks}
+    return {f"pass@{k}": rate for k, rate in pass_rates([(n, c) for c in right]).items()}
 
 
 def tries(policy: Policy, task, problems, n: int = 16, **options) -> dict[str, float]:
@@ -78,7 +77,7 @@ def tries(policy: Policy, task, problems, n: int = 16, **options) -> dict[str, f
     strategy = sample(n, max_new_tokens=options.pop("max_new_tokens", 200))
     run = evaluate(policy, problems, strategy, task=task, progress=False, **options)
     right = [r["samples_correct"] for r in run["results"]]
-    return pass_rates(right, n) | {"tokens": run["tokens"] / run["n"] / n}
+    return passed(right, n) | {"tokens": run["tokens"] / run["n"] / n}
 
 
 def measured(
@@ -106,7 +105,7 @@ def measured(
         chains = [chain for group in groups for chain in group]
         numbers = {
             "greedy": run["accuracy"],
-            **pass_rates(right, n),
+            **passed(right, n),
             "tokens": sum(len(c.token_ids) for c in chains) / len(chains),
             "goes on": persistence(c.text for c in chains),
         }

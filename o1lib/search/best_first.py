@@ -8,7 +8,7 @@ from itertools import count
 
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.expand import any_step
-from o1lib.search.guidance import correct
+from o1lib.search.guidance import correct, give_values
 from o1lib.search.heuristics import steps_left
 from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part
@@ -79,10 +79,9 @@ def _search(
 
     try:
         while True:
-            values = yield from guidance(space, children)
-            for child, value in zip(children, values, strict=True):
-                child.value = value
-                if value > float("-inf"):  # else it is beyond hope
+            yield from give_values(space, children, guidance)
+            for child in children:
+                if child.value > float("-inf"):  # else it is beyond hope
                     heappush(open_, (f(child), -child.node.depth, next(order), child))
             children = []
             if not open_ or taken == limit:

@@ -8,8 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
-from o1lib.search.guidance import written
-from o1lib.search.nodes import TreeNode, answer_of, quoted
+from o1lib.search.nodes import TreeNode, answer_of, quoted, written
 from o1lib.search.parts import part
 from o1lib.search.requests import Logprobs, Sample
 from o1lib.tasks.space import Space

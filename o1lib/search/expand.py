@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from o1lib.search.nodes import TreeNode, answer_of
+from o1lib.search.nodes import TreeNode, answer_of, written
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Logprobs, Sample
 from o1lib.tasks.space import Space
@@ -80,15 +80,7 @@ def sampled_steps(
     solution (`whole_responses`). What it costs are generated tokens.
     """
     asked = [
-        Sample(
-            space.prompt,
-            here.node.prefix if here.node.token_ids is None else here.node.token_ids,
-            n,
-            temperature,
-            max_new_tokens,
-            stop,
-        )
-        for here in nodes
+        Sample(space.prompt, written(here), n, temperature, max_new_tokens, stop) for here in nodes
     ]
     replies = (yield asked) if asked else []
     found = []
@@ -97,11 +89,11 @@ def sampled_steps(
         for response in responses:
             text = response.text
             if text not in children:
-                written = text[len(here.node.prefix) :].strip()
-                ended = response.finished and not written.endswith(stop or ("\0",))
+                added = text[len(here.node.prefix) :].strip()
+                ended = response.finished and not added.endswith(stop or ("\0",))
                 ids = (*response.prefix_ids, *response.token_ids)
                 node = space.extend(here.node, text, ids, ended)
-                children[text] = TreeNode(node, 0.0, here, written, _mean(response.logprobs))
+                children[text] = TreeNode(node, 0.0, here, added, _mean(response.logprobs))
             children[text].prior += 1 / len(responses)
         found.append(list(children.values()))
     return found

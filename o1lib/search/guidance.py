@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import prefix_ids
 from o1lib.search.expand import sampled_steps
-from o1lib.search.nodes import TreeNode, answer_of
+from o1lib.search.nodes import TreeNode, answer_of, written
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Check, Logprobs, Prefix, Sample, Score, Scorer
 from o1lib.tasks.space import Space
 
 
-def written(here: TreeNode) -> Prefix:
-    """What a node has written: its tokens where a policy sampled them, else its text."""
-    return here.node.prefix if here.node.token_ids is None else here.node.token_ids
+def give_values(space: Space, nodes: Sequence[TreeNode], guidance: Part):
+    """Ask a guidance what nodes are worth, and write it on them."""
+    values = yield from guidance(space, nodes)
+    for here, value in zip(nodes, values, strict=True):
+        here.value = value
 
 
 @part

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from o1lib.model.policy import Response
+from o1lib.model.requests import Prefix
 from o1lib.search.budget import Cost
 from o1lib.tasks.expression import attempted, extract_answer
 from o1lib.tasks.space import Node
@@ -64,6 +65,11 @@ class TreeNode:
             here = waiting.pop()
             yield here
             waiting += reversed(here.children or ())
+
+
+def written(here: TreeNode) -> Prefix:
+    """What a node has written: its tokens where a policy sampled them, else its text."""
+    return here.node.prefix if here.node.token_ids is None else here.node.token_ids
 
 
 @dataclass(frozen=True)

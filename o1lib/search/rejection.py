@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_value
+from o1lib.search.guidance import give_values
 from o1lib.search.nodes import Found, TreeNode
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Sample
@@ -41,9 +42,7 @@ def speculative_rejection(
         drawn = yield Sample(space.prompt, "", n, temperature, min(every, max_new_tokens))
         root.children = writing = [candidate(space, response, root) for response in drawn]
         for written in range(every, max_new_tokens + every, every):
-            values = yield from guidance(space, writing)
-            for here, value in zip(writing, values, strict=True):
-                here.value = value
+            yield from give_values(space, writing, guidance)
             done += [here for here in writing if here.node.finished]
             writing = [here for here in writing if not here.node.finished]
             if not writing or written >= max_new_tokens:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_value
 from o1lib.search.confidence import self_evaluation
-from o1lib.search.guidance import correct
+from o1lib.search.guidance import correct, give_values
 from o1lib.search.nodes import Found, TreeNode, quoted
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Sample
@@ -125,9 +125,7 @@ def best_then_revise(
             responses = yield Sample(prompt, "", many, temperature, max_new_tokens)
             above.children = [candidate(space, response, above) for response in responses]
             answers += above.children
-            values = yield from guidance(space, above.children)
-            for child, value in zip(above.children, values, strict=True):
-                child.value = value
+            yield from give_values(space, above.children, guidance)
             above = yield from by_value()(space, answers)
             prompt = revise_prompt(space, [above])
     except OutOfBudget:

@@ -5,16 +5,11 @@ often a step of theirs is legal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from o1lib.lab.statistics import pass_at_k
+from o1lib.lab.statistics import doublings, pass_rates
 from o1lib.search.nodes import answer_of
 from o1lib.tasks.space import Space, step_texts
-
-
-def sizes(n: int) -> Iterator[int]:
-    """1, 2, 4, ... up to n."""
-    yield from (2**i for i in range(n.bit_length()))
 
 
 def voted(texts: Sequence[str], right: Sequence[bool]) -> dict[str, float]:
@@ -25,7 +20,7 @@ def voted(texts: Sequence[str], right: Sequence[bool]) -> dict[str, float]:
     earlier.
     """
     found, answers = {}, [answer_of(text) for text in texts]
-    for k in sizes(len(texts)):
+    for k in doublings(len(texts)):
         wins = []
         for start in range(0, len(texts) - k + 1, k):
             votes = Counter(a for a in answers[start : start + k] if a is not None)
@@ -53,14 +48,10 @@ def rates(results: Sequence[dict]) -> dict:
     """
     found = {}
     if results and all("voted" in r for r in results):
-        least = min(r["samples"] for r in results)
-        found["pass"] = {
-            str(k): sum(pass_at_k(r["samples"], r["samples_correct"], k) for r in results)
-            / len(results)
-            for k in sizes(least)
-        }
+        passed = pass_rates([(r["samples"], r["samples_correct"]) for r in results])
+        found["pass"] = {str(k): rate for k, rate in passed.items()}
         found["majority"] = {
-            str(k): sum(r["voted"][str(k)] for r in results) / len(results) for k in sizes(least)
+            k: sum(r["voted"][k] for r in results) / len(results) for k in found["pass"]
         }
     if results and all("steps_legal" in r for r in results):
         legal, wrong = (sum(r[name] for r in results) for name in ("steps_legal", "steps_wrong"))

@@ -4,9 +4,12 @@ search: what makes it one is that something chooses.
 
 from __future__ import annotations
 
+import contextlib
+
 from o1lib.model.policy import Response
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_logprob, by_vote
+from o1lib.search.guidance import give_values
 from o1lib.search.nodes import Found, TreeNode
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Sample
@@ -95,12 +98,8 @@ def best_of_n(
     root = TreeNode(space.root)
     root.children = [candidate(space, response, root) for response in drawn]
     if guidance and drawn:
-        try:
-            values = yield from guidance(space, root.children)
-            for child, value in zip(root.children, values, strict=True):
-                child.value = value
-        except OutOfBudget:
-            pass
+        with contextlib.suppress(OutOfBudget):
+            yield from give_values(space, root.children, guidance)
     best = yield from choose(space, root.children)
     texts = tuple(r.text for r in drawn)
     return Found(best and best.node.prefix, texts, root, samples=tuple(drawn))

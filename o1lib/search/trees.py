@@ -8,7 +8,7 @@ import random
 from o1lib.search.budget import OutOfBudget
 from o1lib.search.choose import by_value
 from o1lib.search.expand import any_step, legal_steps
-from o1lib.search.guidance import ahead
+from o1lib.search.guidance import ahead, give_values
 from o1lib.search.nodes import Found, TreeNode, Visit
 from o1lib.search.parts import Part, part
 from o1lib.search.requests import Check
@@ -81,9 +81,7 @@ def random_steps(
     root.children = ends
     if guidance:
         with contextlib.suppress(OutOfBudget):
-            values = yield from guidance(space, ends)
-            for end, value in zip(ends, values, strict=True):
-                end.value = value
+            yield from give_values(space, ends, guidance)
     best = yield from choose(space, ends)
     texts = tuple(space.response(end.node) for end in ends)
     return Found(best and space.response(best.node), texts, root)
@@ -127,11 +125,10 @@ def beam(
                 trace.append(Visit((here,)))
             below = [child for children in families for child in children]
             if guidance and below:
-                values = yield from guidance(space, below)
+                yield from give_values(space, below, guidance)
             else:
-                values = [child.path_prior for child in below]
-            for child, value in zip(below, values, strict=True):
-                child.value = value
+                for child in below:
+                    child.value = child.path_prior
             below.sort(key=lambda n: (n.value, n.path_prior), reverse=True)
             kept = below[:width]
             done += [n for n in kept if space.complete(n.node)]
@@ -186,9 +183,7 @@ def dvts(
         for _ in range(max_depth):
             families = yield from expand(space, heads)
             below = [child for children in families for child in children]
-            values = yield from guidance(space, below)
-            for child, value in zip(below, values, strict=True):
-                child.value = value
+            yield from give_values(space, below, guidance)
             for here in {id(here): here for here in heads}.values():
                 here.visits = 1
                 trace.append(Visit((here,)))
