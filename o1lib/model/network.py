@@ -12,7 +12,7 @@ from o1lib.model.tokenizer import build_tokenizer
 CONTEXT = 1152  # positions the policy is trained on; chains are sampled within it
 SIZES = {  # one dial: layers, width, feed-forward width
     "nano": (4, 128, 384),
-    "micro": (6, 256, 448),
+    "micro": (6, 256, 384),
     "small": (8, 384, 768),
 }
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from transformers import PreTrainedTokenizerFast
@@ -27,6 +28,7 @@ from o1lib.policy.drills import (
     compose_part,
     dfs_test_part,
     equality_part,
+    even_lists_part,
     joins_part,
     links_part,
     lists_part,
@@ -140,11 +142,16 @@ def _reply(instruction: str, rng: random.Random, n_numbers: int, write, high: in
             return Document(f"{instruction} : {problem}", pieces)
 
 
-def think_part(n_numbers: int, style: Style = Style(), high: int = 13) -> Part:
-    """Long chains (instruction `think`)."""
-    return partial(
-        _reply, "think", n_numbers=n_numbers, write=partial(traces.think, style=style), high=high
-    )
+def think_part(n_numbers: int, style: Style = Style(), high: int = 13, at_least: int = 0) -> Part:
+    """Long chains (instruction `think`), of `at_least` so many words."""
+
+    def write(problem, rng):
+        pieces = traces.think(problem, rng, style)
+        if at_least and pieces and sum(len(text.split()) for text, _ in pieces) < at_least:
+            return None
+        return pieces
+
+    return partial(_reply, "think", n_numbers=n_numbers, write=write, high=high)
 
 
 def solve_part(n_numbers: int, blind: float = 0.0) -> Part:
@@ -276,12 +283,21 @@ def base_parts(style: Style = Style()) -> dict[str, tuple[float, Part]]:
 
 
 def think_parts(n_numbers: int, style: Style = Style()) -> dict[str, tuple[float, Part]]:
-    """Instruction fine-tuning: long chains above all, and the five other instructions."""
-    four, three = (60, 10) if n_numbers == 4 else (22, 40)
-    parts: dict[str, tuple[float, Part]] = {
-        "think 4": (four, think_part(4, style)),
-        "think 3": (three, think_part(3, style)),
-    }
+    """Instruction fine-tuning: long chains above all, and the five other instructions.
+
+    For four numbers also chains that are long because what solves the problem is tried late, and
+    lists of every number: a policy falls apart where it has seldom been.
+    """
+    if n_numbers == 4:
+        late = replace(style, oracle_order=0.0)
+        parts: dict[str, tuple[float, Part]] = {
+            "think 4": (48, think_part(4, style)),
+            "think 4, long": (14, think_part(4, late, at_least=400)),
+            "think 3": (8, think_part(3, style)),
+            "lists of all": (5, even_lists_part),
+        }
+    else:
+        parts = {"think 4": (22, think_part(4, style)), "think 3": (40, think_part(3, style))}
     parts["think 2"] = (1, think_part(2, style))
     return parts | {
         "solve": (5, solve_part(n_numbers)),

@@ -45,6 +45,15 @@ def lists_part(rng: random.Random, n: int = 8) -> Document:
     return Document(None, [(" ".join(lines), True)])
 
 
+def even_lists_part(rng: random.Random, n: int = 8) -> Document:
+    """`x y get ...` with every first number up to 200 equally often: chains put the goals that are
+    trained there again and again, and a list costs a policy what it has not practiced.
+    """
+    pairs = [(rng.randint(1, 200), rng.randint(1, 13)) for _ in range(n)]
+    lines = [f"{x} {y} get {words(results_of(x, y))} no" for x, y in pairs]
+    return Document(None, [(" ".join(lines), True)])
+
+
 def equality_part(rng: random.Random, n: int = 6) -> Document:
     """The equality test alone: what is wanted beside what two numbers give; half of the tests
     succeed, and say by which steps (a small policy's last mistake is `32 - 1 = 33`).

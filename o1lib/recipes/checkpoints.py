@@ -62,8 +62,8 @@ RECIPES: dict[str, Recipe] = {
     "base": Supervised("micro", base_parts, TrainConfig(1_000_000, 1024, 1024, lr=1e-3)),
     "think": Supervised(
         "base",
-        lambda: think_parts(4),
-        TrainConfig(10_000_000, 1024, 1024, lr=1e-3),
+        lambda: think_parts(4, Style(misread=0.01)),
+        TrainConfig(12_000_000, 1024, 1024, lr=1e-3),
         (Countdown(4),),
     ),
     "think-rl": Rewarded("think", 4, 100, 640, steps=20, prompts=32, lr=1e-4),
