@@ -19,6 +19,7 @@ from o1lib.recipes.credits import FOUR_CREDITS
 from o1lib.recipes.headroom import past_the_teacher, what_rl_amplifies
 from o1lib.recipes.learned_reward import LEARNED_REWARD
 from o1lib.recipes.learners import LEARNERS
+from o1lib.recipes.low_rank import LOW_RANK
 from o1lib.recipes.measures import SPLITS, outcome_rl, rows_of
 from o1lib.recipes.scaling import RL_SCALING
 from o1lib.recipes.scratch import REWARDS, STARTS, rl_from_scratch
@@ -113,6 +114,7 @@ EXPERIMENTS = {
         SEARCH_DATA,
         RL_SCALING,
         LEARNED_REWARD,
+        LOW_RANK,
         Experiment(
             "rl_from_scratch",
             {
