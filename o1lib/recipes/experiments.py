@@ -24,6 +24,7 @@ from o1lib.recipes.measures import SPLITS, outcome_rl, rows_of
 from o1lib.recipes.scaling import RL_SCALING
 from o1lib.recipes.scratch import REWARDS, STARTS, rl_from_scratch
 from o1lib.recipes.search_data import SEARCH_DATA
+from o1lib.recipes.transfer import TRANSFER
 from o1lib.recipes.with_trl import grpo, sft
 from o1lib.reward.outcome import (
     Reward,
@@ -115,6 +116,7 @@ EXPERIMENTS = {
         RL_SCALING,
         LEARNED_REWARD,
         LOW_RANK,
+        TRANSFER,
         Experiment(
             "rl_from_scratch",
             {
