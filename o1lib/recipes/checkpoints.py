@@ -66,7 +66,7 @@ RECIPES: dict[str, Recipe] = {
         TrainConfig(12_000_000, 1024, 1024, lr=1e-3),
         (Countdown(4),),
     ),
-    "think-rl": Rewarded("think", 4, 100, 640, steps=20, prompts=32, lr=1e-4),
+    "think-rl": Rewarded("think", 4, 100, 768, steps=48, prompts=64, lr=2e-4),
 }
 
 
