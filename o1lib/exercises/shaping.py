@@ -78,7 +78,8 @@ shaped_rewards = Exercise(
         ),
         Mistake(
             "sign",
-            "the difference is turned around: what comes after, minus what was before.",
+            "the difference is turned around: what comes after, minus what was before. The best "
+            "chain would stay the best, but each step towards it would be blamed.",
             _both(bonus=lambda now, after, gamma: now - gamma * after)
             + _both(bonus=lambda now, after, gamma: now - after),
         ),
