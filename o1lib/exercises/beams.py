@@ -172,8 +172,8 @@ beam = Exercise(
         Mistake(
             "one question at a time",
             "the answers are right, but you ask about one text in each turn. Ask about all "
-            "children of a depth in *one* `Score`: the network reads a hundred texts together "
-            "nearly as fast as one.",
+            "children of a depth in *one* `Score`: a network reads many texts together far faster "
+            "than one after the other.",
             (_beam(once=False),),
         ),
         Mistake(

@@ -51,7 +51,7 @@ def with_a_count(function: Callable, capacities, goal, limit, step: Callable):
 
     def counted(jugs, amounts):
         asked[tuple(amounts)] += 1
-        if asked[tuple(amounts)] > max(1, limit - depth.get(tuple(amounts), 0)):
+        if asked[tuple(amounts)] > limit + 1 - depth.get(tuple(amounts), 0):
             raise TooManyStates(f"it looks at {amounts} again and again")
         return step(jugs, amounts)
 

@@ -19,7 +19,7 @@ _VALUES = {
     "root": 0.5,
     "a": 0.6,
     "b": 0.4,
-    "c": 0.3,
+    "c": 0.25,
     "aa": 0.1,
     "ab": 0.3,
     "ba": 0.2,
@@ -121,7 +121,7 @@ visit_counts = Exercise(
         (_DEEP, _VALUES, 9, 0.5),
         (_DEEP, _VALUES, 40, 1.0),
         (_DEEP, _VALUES, 40, 0.0),
-        (_DEEP, _VALUES, 60, 2.0),
+        (_DEEP, _VALUES, 60, 1.7),
     ),
     _reference,
     (
