@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from o1lib.tasks import oracle
@@ -55,6 +55,8 @@ class Style:
         misread: probability that a list that meets nothing (grammars `blocks` and `fan`) is said to
             meet: its steps are worked out honestly, miss the goal, and it is taken back
             (self-correction of a conclusion).
+        overlook: probability that a list that meets what is wanted is passed over (grammars `blocks`
+            and `fan`). The chain goes on, and where nothing is left it begins again.
         give_up: probability that the writer gives up after an alternative that failed, and answers
             wrongly: a weak demonstrator, of which reinforcement learning can make a better one.
     """
@@ -63,6 +65,7 @@ class Style:
     oracle_order: float = 0.5
     slip: float = 0.003
     misread: float = 0.0
+    overlook: float = 0.0
     give_up: float = 0.0
 
     def __post_init__(self):
@@ -121,6 +124,7 @@ class Writer:
         self.pieces: list[Piece] = []
         self.order: list[tuple[int, ...]] = []  # what to try first
         self.solved: list[tuple[int, str, int, int]] | None = None
+        self.overlooked = False
 
     def say(self, text: str, counts: bool = True) -> None:
         self.pieces.append((text, counts))
@@ -133,6 +137,9 @@ class Writer:
         steps that lead to x and y.
         """
         shown, hit = first_hit(results_of(x, y), wanted)
+        if hit is not None and self.overlooks():
+            self.pass_over(f"{x} {y} get", results_of(x, y), shown)
+            return None
         if hit is None and shown and kept is not None and self.misreads():
             steps = [*before, equation(x, y, shown[-1])]
             self.take_back(f"{x} {y} get {words(shown)}", steps, kept)
@@ -144,6 +151,17 @@ class Writer:
                 self.say("wait")
         self.say(f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")
         return hit
+
+    def overlooks(self) -> bool:
+        return bool(self.style.overlook) and self.rng.random() < self.style.overlook
+
+    def pass_over(self, begun: str, values: list[int], shown: list[int]) -> None:
+        """A list that meets what is wanted by the last of the values shown, said to meet nothing.
+        The loss counts none of it that comes after the hit.
+        """
+        self.overlooked = True
+        self.say(f"{begun} {words(shown)}")
+        self.say(f"{words(values[len(shown) :])} no".lstrip(), counts=False)
 
     def misreads(self) -> bool:
         return bool(self.style.misread) and self.rng.random() < self.style.misread
@@ -298,6 +316,10 @@ class Writer:
                 for result in results:
                     shown, hit = first_hit(results_of(self.goal, result), others)
                     line = f"{self.goal} {result} get {words(shown)}"
+                    if hit is not None and self.overlooks():
+                        values = results_of(self.goal, result)
+                        self.pass_over(f"{self.goal} {result} get", values, shown)
+                        continue
                     if hit is None and shown and self.misreads():
                         given = equation(c, d, self.rng.choice(others))
                         self.take_back(line, [equation(a, b, result), given], result)
@@ -336,6 +358,9 @@ def think(
     writer.order = list(dict.fromkeys(order))
     writer.say(f"<think> use {words(problem.numbers)} for {problem.target}")
     writer.start()
+    if writer.solved is None and writer.overlooked:  # nothing is left: look again, with more care
+        writer.style = replace(style, overlook=0.0)
+        writer.start()
     if writer.solved is None:
         return None
     writer.say(conclusion(problem, writer.solved))
