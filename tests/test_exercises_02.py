@@ -15,7 +15,7 @@ from o1lib.exercises import reward_design as check
 from o1lib.exercises.check import CheckFailed, same
 from o1lib.exercises.generate import SOLUTIONS
 from o1lib.lab.statistics import auc
-from o1lib.policy.traces import equation
+from o1lib.policy.lists import equation
 from o1lib.reward.markov import policy_values, state_graph
 from o1lib.reward.outcome import along, shaped
 from o1lib.tasks import Countdown, Jugs
