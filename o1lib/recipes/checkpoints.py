@@ -71,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
             TrainConfig(4_000_000, 1024, 1024, lr=5e-4),
         ),
     ),
-    "think-rl": Rewarded("think", 4, 100, 768, steps=48, prompts=64, lr=2e-4),
+    "think-rl": Rewarded("think", 4, 100, 1024, steps=24, prompts=64, lr=1e-4),
 }
 
 
