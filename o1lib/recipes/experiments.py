@@ -17,6 +17,7 @@ from o1lib.model.policy import Policy
 from o1lib.recipes.breaks import WHAT_BREAKS_IT
 from o1lib.recipes.credits import FOUR_CREDITS
 from o1lib.recipes.headroom import past_the_teacher, what_rl_amplifies
+from o1lib.recipes.judges import JUDGES
 from o1lib.recipes.learners import LEARNERS
 from o1lib.recipes.measures import SPLITS, outcome_rl, rows_of
 from o1lib.recipes.scratch import REWARDS, STARTS, rl_from_scratch
@@ -109,6 +110,7 @@ EXPERIMENTS = {
         WHAT_BREAKS_IT,
         LEARNERS,
         SEARCH_DATA,
+        JUDGES,
         Experiment(
             "rl_from_scratch",
             {

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from o1lib.model.policy import Policy, Response
+from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import encode_text
 from o1lib.tasks.expression import extract_answer
 from o1lib.tasks.space import Space
@@ -26,17 +26,21 @@ class Chain:
     """A response cut into steps, with the truth of each. The answer is the last step.
 
     Args:
-        token_ids: of the response, its end token included.
+        text, token_ids: of the response; the end token is among the latter.
         ends: the place of the last token of every step.
         slip: the place of the first wrong token; the number of tokens where none is wrong.
+        mended: the tokens before the slip, and those that should have come up to the end of that
+            step; where none is wrong, all.
         answer: None where it has none that can be read.
         right: whether its answer is (a chain with wrong steps may end right).
     """
 
     space: Space
+    text: str
     token_ids: tuple[int, ...]
     ends: tuple[int, ...]
     slip: int
+    mended: tuple[int, ...]
     answer: str | None
     right: bool
 
@@ -46,23 +50,24 @@ class Chain:
         return tuple(e for i, e in enumerate(self.ends) if i == 0 or self.ends[i - 1] < self.slip)
 
 
-def read_chain(policy: Policy, space: Space, response: Response) -> Chain:
-    """A sampled response to a space's prompt, read and checked."""
-    ids, tokenizer = tuple(response.token_ids), policy.tokenizer
+def read_chain(policy: Policy, space: Space, token_ids: Sequence[int]) -> Chain:
+    """The tokens that a policy wrote to a space's prompt, read and checked."""
+    ids, text, tokenizer = tuple(token_ids), policy.decode(token_ids), policy.tokenizer
     closing = encode_text(tokenizer, "; </think>")
     ends = [t for t, token in enumerate(ids[:-1]) if token in closing] + [len(ids) - 1]
-    node = space.read(response.text)[-1]  # up to here it is right
+    node = space.read(text)[-1]  # up to here it is right
     if space.complete(node):
-        going_on = [[*encode_text(tokenizer, space.response(node)), tokenizer.eos_token_id]]
+        options = [(*encode_text(tokenizer, space.response(node)), tokenizer.eos_token_id)]
     else:
-        going_on = [encode_text(tokenizer, space.child(node, s).prefix) for s in space.steps(node)]
-    slip = max((_common(ids, right) for right in going_on), default=0)
+        options = [encode_text(tokenizer, space.child(node, s).prefix) for s in space.steps(node)]
+    mended = max(options, key=lambda right: _common(ids, right))
     try:
-        answer = extract_answer(response.text)
+        answer = extract_answer(text)
     except ValueError:
         answer = None
-    right = bool(space.task.verify(space.problem, response.text))
-    return Chain(space, ids, tuple(ends), slip, answer, right)
+    right = bool(space.task.verify(space.problem, text))
+    slip = _common(ids, mended)
+    return Chain(space, text, ids, tuple(ends), slip, mended, answer, right)
 
 
 def _common(ids: Sequence[int], others: Sequence[int]) -> int:
@@ -94,3 +99,28 @@ def exact_tokens(chain: Chain) -> dict[int, float]:
     to its end.
     """
     return {t: float(t < chain.slip) for t in range(chain.judged[-1] + 1)}
+
+
+def from_rollouts(outcomes: Mapping[tuple, str], n: int, hard: bool) -> Labeling:
+    """The labels of Math-Shepherd, at the steps that `exact_steps` labels: from the first `n`
+    rollouts of each. At the end of a chain there is only its outcome.
+
+    Args:
+        outcomes: (prompt, the tokens up to the end of a step) -> a `1` for every rollout from there
+            that ended right, a `0` for every other.
+        hard: one where any ended right; else the share that did.
+
+    Source: Wang et al. (2023), arXiv 2312.08935, equations 3 and 4.
+    """
+
+    def labeling(chain: Chain) -> dict[int, float]:
+        found = {}
+        for end in chain.judged:
+            at_end = end == len(chain.token_ids) - 1
+            key = chain.space.prompt, chain.token_ids[: end + 1]
+            seen = str(int(chain.right)) if at_end else outcomes[key][:n]
+            share = seen.count("1") / len(seen)
+            found[end] = float(share > 0) if hard else share
+        return found
+
+    return labeling
