@@ -29,9 +29,18 @@ from o1lib.model.heads import ValueHead
 from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import encode_prompt
 from o1lib.policy.documents import Document
-from o1lib.recipes.judge_data import PLAN, POLICY, Plan, candidates, judged, material, rolled_out
+from o1lib.recipes.judge_data import (
+    LONGEST,
+    PLAN,
+    POLICY,
+    Plan,
+    candidates,
+    judged,
+    material,
+    rolled_out,
+)
+from o1lib.recipes.scores import greedy_results
 from o1lib.reward.judge import (
-    Judge,
     by_head,
     by_likelihood,
     by_truth,
@@ -90,31 +99,38 @@ def rolled_head(seed: int, folder: Path, n: int, hard: bool, plan=PLAN):
     said, right = zip(*pairs, strict=True)
     yield {"metric": "label AUC", "value": auc(said, right)}
     if hard:
-        agree = [(label > 0.5) == truth for label, truth in pairs]
+        agree = [(label > 0.5) == fact for label, fact in pairs]
         yield {"metric": "label accuracy", "value": fmean(agree)}
-        for truth, metric in ((True, "right steps called wrong"), (False, "wrong called right")):
-            missed = [not a for a, r in zip(agree, right, strict=True) if r == truth]
+        for fact, metric in ((True, "right steps called wrong"), (False, "wrong called right")):
+            missed = [not a for a, r in zip(agree, right, strict=True) if r == fact]
             yield {"metric": metric, "value": fmean(missed)}
     yield from head(seed, folder, labels, few=True, plan=plan)
 
 
-def writer(seed: int, folder: Path, lessons_of: Callable, plan=PLAN):
+def writer(seed: int, folder: Path, rows: Callable, plan=PLAN):
     """The policy itself, taught to write right steps: a step is as good as it finds it likely."""
     policy, chains, _ = material(plan)
-    rows = [row for row in lessons_of(policy.tokenizer, chains) if row.counted]
+    some = [row for row in rows(policy.tokenizer, chains) if row.counted]
     pupil = Policy.load(POLICY)
-    tokens = trained(pupil, rows, clone, plan, seed, folder)
+    tokens = trained(pupil, some, clone, plan, seed, folder)
     yield from judged(by_likelihood(pupil), plan, tokens)
+    yield solved(pupil, plan)
 
 
-def right_parts(tokenizer, chains: Sequence[Chain], labeling: Labeling) -> list[Completion]:
+def solved(policy: Policy, plan: Plan) -> dict:
+    """Who knows what should have come can also write it: success of one greedy chain."""
+    asked = plan.task.problems("val_inputs", plan.problems)
+    results = greedy_results(policy, plan.task, asked, LONGEST, "solve")
+    return {"metric": "solves by itself", "value": fmean(right for right, _ in results)}
+
+
+def right_parts(tokenizer, chains: Sequence[Chain], labels: Labeling) -> list[Completion]:
     """Every step, weighed by its label: what is wrong is not learned."""
     rows = []
     for chain in chains:
-        labels = labeling(chain)
         weights, begun = [], 0
-        for end in sorted(labels):
-            weights += [labels[end]] * (end + 1 - begun)
+        for end, label in sorted(labels(chain).items()):
+            weights += [label] * (end + 1 - begun)
             begun = end + 1
         prompt = encode_prompt(tokenizer, chain.space.prompt)
         rows.append(Completion(prompt, chain.token_ids[:begun], loss_mask=weights))
@@ -126,7 +142,7 @@ def mended(tokenizer, chains: Sequence[Chain]) -> list[Completion]:
     return [Completion(encode_prompt(tokenizer, c.space.prompt), c.mended) for c in chains]
 
 
-def verdicts(seed: int, folder: Path, plan=PLAN):
+def verdict(seed: int, folder: Path, plan=PLAN):
     """The policy, taught to work a step out again and to say whether it is right. All wrong steps,
     and as many right ones.
     """
@@ -145,12 +161,19 @@ def verdicts(seed: int, folder: Path, plan=PLAN):
     yield {"metric": "judge tokens a question", "value": spent["tokens"] / spent["questions"]}
 
 
-def untaught(seed: int, folder: Path, judge: Judge | None = None, plan=PLAN):
-    """What needs no training: the policy's own likelihood, or another judge."""
-    yield from judged(judge or by_likelihood(material(plan)[0]), plan, 0)
+def policy_itself(seed: int, folder: Path, plan=PLAN):
+    """How likely the policy that wrote a chain finds it: no training at all."""
+    policy = material(plan)[0]
+    yield from judged(by_likelihood(policy), plan, 0)
+    yield solved(policy, plan)
 
 
-def nobody(seed: int, folder: Path, plan=PLAN):
+def truth(seed: int, folder: Path, plan=PLAN):
+    """The exact labels: what the best judge of steps can do."""
+    yield from judged(by_truth, plan, 0)
+
+
+def majority(seed: int, folder: Path, plan=PLAN):
     """The majority, and the ceiling: whether any of N chains is right; how often a chain that ends
     right has a wrong step.
     """
@@ -167,32 +190,32 @@ def nobody(seed: int, folder: Path, plan=PLAN):
 
 ROLLOUTS = (1, 4, 16, 64)
 
+LIKELIHOODS = {
+    "right answers": partial(right_parts, labels=outcome_of_steps),
+    "right steps": partial(right_parts, labels=exact_steps),
+    "mended steps": mended,
+}
+
 JUDGES = Experiment(
     "judges",
     {
-        "nobody": nobody,
-        "truth": partial(untaught, judge=by_truth),
-        "own likelihood": untaught,
+        "majority": majority,
+        "truth": truth,
+        "policy's likelihood": policy_itself,
         "ORM": partial(head, labels=at_the_end),
         "PRM, one rollout": partial(head, labels=outcome_of_steps),
         "PRM, exact steps": partial(head, labels=exact_steps),
         "PRM, exact tokens": partial(head, labels=exact_tokens),
-        "writer, right chains": partial(
-            writer, lessons_of=partial(right_parts, labeling=outcome_of_steps)
-        ),
-        "writer, right steps": partial(
-            writer, lessons_of=partial(right_parts, labeling=exact_steps)
-        ),
-        "writer, mended": partial(writer, lessons_of=mended),
-        "verdicts": verdicts,
-        "few, exact steps": partial(head, labels=exact_steps, few=True),
+        "verdict": verdict,
+        "few, exact": partial(head, labels=exact_steps, few=True),
     }
+    | {f"likelihood, {name}": partial(writer, rows=rows) for name, rows in LIKELIHOODS.items()}
     | {
         f"few, {'hard' if hard else 'soft'} {n}": partial(rolled_head, n=n, hard=hard)
         for n in ROLLOUTS
         for hard in (True, False)
-        if n > 1 or hard
+        if n > 1 or hard  # the labels of one rollout are hard
     },
     seeds=3,
-    doc="Who judges best? Outcome or process, exact labels or rollouts, a glance or a verdict.",
+    doc="Who judges best: outcome or process, a head or a likelihood, exact labels or rollouts?",
 )
