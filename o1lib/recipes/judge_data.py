@@ -43,9 +43,9 @@ class Plan:
     """
 
     numbers: int = 6
-    expressions: int = 12_000
-    samples: int = 2
-    rolled: int = 750
+    expressions: int = 24_000
+    samples: int = 1
+    rolled: int = 1_500
     rollouts: int = 64
     problems: int = 500
     tries: int = 32
@@ -141,7 +141,10 @@ def candidates(plan: Plan) -> list[list[Chain]]:
 
 
 def judged(judge: Judge, plan: Plan, tokens: int) -> Iterator[dict]:
-    """What a judge is worth on the chains of the validation expressions."""
+    """What a judge that has learned from so many tokens is worth on the validation expressions: how
+    often it ranks right steps and answers above wrong ones, and success when it chooses among N
+    chains, N being the `step` of a row.
+    """
     groups = candidates(plan)
     chains = [chain for group in groups for chain in group]
     said = judge(chains)
