@@ -280,7 +280,7 @@ def test_what_a_judge_is_taught(policy, chains):
         ("judge : compute 6 * 4 ; attempt 6 * 4 = 24 left 24", "6 * 4 = 24 left 24"),
         ("judge : compute 24 ; attempt 24", "24"),
     ]
-    reply = "<think> 2 + 3 = 5 left 5 * 4 </think> <answer> no </answer>"
+    reply = "<think> 2 + 3 = 5 </think> <answer> no </answer>"
     assert lessons(policy, slip) == [(claims(slip)[0][0], reply, False)]
     assert [ok for _, _, ok in lessons(policy, right)] == [True] * 3
     assert lessons(policy, right)[2][1] == "<think> 20 </think> <answer> yes </answer>"
@@ -290,8 +290,14 @@ def test_what_a_judge_is_taught(policy, chains):
         for question, worked, ok in taught:
             state = question.split("compute ")[1].split(" ; ")[0]
             step = worked.removeprefix("<think> ").split(" </think>")[0]
-            assert step == state or step in next_texts(state)
-            assert ok == question.endswith(f"attempt {step}") == ("yes" in worked)
+            claim = question.split("attempt ")[1]
+            assert any(f"{text} ".startswith(f"{step} ") for text in next_texts(state) | {state})
+            assert ok == (claim == step) == ("yes" in worked)
+            if not ok:  # the last word is the first that differs
+                *same, other = step.split()
+                said = claim.split()
+                assert said[: len(same)] == same
+                assert said[len(same) : len(same) + 1] != [other]
 
 
 def test_a_verdict_is_the_probability_of_its_yes(policy):

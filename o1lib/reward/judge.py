@@ -94,28 +94,33 @@ def claims(chain: Chain) -> list[tuple[str, str]]:
 
 def lessons(policy: Policy, chain: Chain) -> list[tuple[str, str, bool]]:
     """For every step with an exact label the question, the reply that a judge should give, and
-    whether the step is right. The reply works the step out before its verdict.
+    whether the step is right. The reply works the step out word by word, and its verdict is `no` as
+    soon as a word differs from the claim: so only one word at a time is compared.
     """
     ought = policy.decode(chain.mended)
     steps = [text.strip() for text in step_texts(ought)]
     if "<answer>" in ought:
         steps.append(ought.split("<answer> ")[1].split(" </answer>")[0])
     found = []
-    for (question, _), right, end in zip(claims(chain), steps, chain.judged, strict=False):
-        verdict = "yes" if end < chain.slip else "no"
-        reply = f"<think> {right} </think> <answer> {verdict} </answer>"
-        found.append((question, reply, end < chain.slip))
+    for (question, claim), right, end in zip(claims(chain), steps, chain.judged, strict=False):
+        ok = end < chain.slip
+        words = right.split()
+        if not ok:
+            same = [a == b for a, b in zip(words, claim.split(), strict=False)]
+            words = words[: (*same, False).index(False) + 1]
+        worked = f"<think> {' '.join(words)} </think>"
+        found.append((question, f"{worked} <answer> {'yes' if ok else 'no'} </answer>", ok))
     return found
 
 
 def by_verdict(policy: Policy, spent: Counter | None = None) -> Judge:
-    """What a policy that was taught `lessons` says of each step, by itself: the probability of its
-    yes, after it has worked the step out (greedily).
+    """What a policy that was taught `lessons` says of each step, by itself: the probability of a
+    reply that ends in `yes`, or one minus that of a reply that ends in `no` (both greedy).
 
     Args:
         spent: counts the tokens that the judge writes (`tokens`), and the questions (`questions`).
     """
-    yes, opening = encode_text(policy.tokenizer, "yes <answer>")
+    yes, no, opening = encode_text(policy.tokenizer, "yes no <answer>")
 
     def judge(chains: Sequence[Chain]) -> list[list[float]]:
         asked = [[question for question, _ in claims(c)] for c in chains]
@@ -123,10 +128,11 @@ def by_verdict(policy: Policy, spent: Counter | None = None) -> Judge:
         replies = policy.sample(different, temperature=0.0, max_new_tokens=64)
         says = {}
         for question, [reply] in zip(different, replies, strict=True):
-            ids = reply.token_ids
-            at = ids.index(opening) + 1 if opening in ids[:-1] else len(ids)
-            sure = math.exp(reply.logprobs[at]) if at < len(ids) else 0.5
-            says[question] = sure if ids[at : at + 1] == [yes] else 1 - sure
+            sure = math.exp(sum(reply.logprobs))
+            pairs = list(pairwise(reply.token_ids))
+            says[question] = (
+                sure if (opening, yes) in pairs else 1 - sure if (opening, no) in pairs else 0.5
+            )
         if spent is not None:
             spent["questions"] += len(different)
             spent["tokens"] += sum(len(reply.token_ids) for [reply] in replies)
