@@ -173,7 +173,12 @@ def test_strange_chains_have_labels_and_are_judged(policy, text):
     chain = read(policy, text)
     for labeling in (at_the_end, outcome_of_steps, exact_steps, exact_tokens):
         assert labeling(chain)
-    for judge in (by_truth, by_likelihood(policy), by_verdict(policy)):
+    for judge in (
+        by_truth,
+        by_likelihood(policy),
+        by_verdict(policy),
+        by_verdict(policy, blind=True),
+    ):
         [row] = judge([chain])
         assert len(row) == len(chain.ends)
         assert all(0 <= p <= 1 for p in row)
@@ -300,26 +305,41 @@ def test_what_a_judge_is_taught(policy, chains):
                 assert said[len(same) : len(same) + 1] != [other]
 
 
-def test_a_verdict_is_the_probability_of_its_yes(policy):
-    replies = {"left 5 * 4": ("yes", 0.9), "left 20": ("no", 0.8), "attempt 20": ("", 0.0)}
+def test_a_blind_judge_is_taught_what_it_has_not_seen(policy, chains):
+    slip = read(policy, SLIP)
+    question = "judge : compute ( 2 + 3 ) * 4 ; attempt 2 + 3 ="
+    reply = "<think> 2 + 3 = 5 left 5 * 4 </think>"
+    assert lessons(policy, slip, blind=True) == [(question, reply, False)]
+    assert claims(slip, blind=True)[2] == ("judge : compute 24 ; attempt ", "24")
+    for chain in chains:
+        for question, worked, _ in lessons(policy, chain, blind=True):
+            state = question.split("compute ")[1].split(" ; ")[0]
+            step = worked.removeprefix("<think> ").removesuffix(" </think>")
+            assert step == state or step in next_texts(state)
 
-    class Judge:
-        tokenizer = policy.tokenizer
 
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_verdict_is_the_probability_of_its_reply(policy, blind):
+    """One reply agrees with the claim, one does not, one says nothing."""
+    yes, no = ("", "") if blind else ("<answer> yes </answer>", "<answer> no </answer>")
+    replies = {
+        "2 + 3 =": f"<think> 2 + 3 = 5 left 5 * 4 </think> {yes}",
+        "5 * 4 =": f"<think> 5 * 4 = 21 left 21 </think> {no}",
+        "20 ": "<think> left",
+    }
+
+    class Worker:
         def sample(self, prompts, **options):
             found = []
             for prompt in prompts:
-                word, p = next(v for k, v in replies.items() if prompt.endswith(k))
-                text = f"<think> 1 </think> <answer> {word} </answer>" if word else "<think> 1"
-                ids = list(encode_text(self.tokenizer, text))
-                logprobs = [math.log(p) if i == 4 else 0.0 for i in range(len(ids))]
-                found.append([Response(text, ids, logprobs, True)])
+                text = next(v for k, v in replies.items() if k in f"{prompt} ")
+                found.append([Response(text, [1, 2, 3], [math.log(0.5), math.log(0.8), 0.0], True)])
             return found
 
     spent = Counter()
-    [row] = by_verdict(Judge(), spent)([read(policy, RIGHT)])
-    assert row == pytest.approx([0.9, 0.2, 0.5])
-    assert spent == {"questions": 3, "tokens": 6 + 6 + 2}
+    [row] = by_verdict(Worker(), blind, spent)([read(policy, RIGHT)])
+    assert row == pytest.approx([0.4, 0.6, 0.6])
+    assert spent == {"questions": 3, "tokens": 9}
 
 
 # --- choices, by hand

@@ -142,22 +142,23 @@ def mended(tokenizer, chains: Sequence[Chain]) -> list[Completion]:
     return [Completion(encode_prompt(tokenizer, c.space.prompt), c.mended) for c in chains]
 
 
-def verdict(seed: int, folder: Path, plan=PLAN):
-    """The policy, taught to work a step out again and to say whether it is right. All wrong steps,
+def verdict(seed: int, folder: Path, blind: bool = False, plan=PLAN):
+    """The policy, taught to work a step out again and to say whether it is right: all wrong steps,
     and as many right ones.
     """
     policy, chains, _ = material(plan)
-    taught = {q: (q, reply, ok) for c in chains for q, reply, ok in lessons(policy, c)}
-    rng, sides = random.Random(seed), {True: [], False: []}
-    for question, reply, ok in taught.values():
-        sides[ok].append(Document(question, [(reply, True)]))
+    rng, sides = random.Random(seed), {True: {}, False: {}}
+    for chain in chains:
+        for question, reply, ok in lessons(policy, chain, blind):
+            sides[ok][question] = Document(question, [(reply, True)])
     few = min(map(len, sides.values()))
-    some = [as_completion(policy.tokenizer, d) for s in sides.values() for d in rng.sample(s, few)]
+    some = [d for side in sides.values() for d in rng.sample(list(side.values()), few)]
+    rows = [as_completion(policy.tokenizer, document) for document in some]
     pupil, spent = Policy.load(POLICY), Counter()
-    tokens = trained(pupil, some, clone, plan, seed, folder)
-    yield from judged(by_verdict(pupil, spent), plan, tokens)
-    chains = plan.problems * plan.tries
-    yield {"metric": "questions a chain", "value": spent["questions"] / chains}
+    tokens = trained(pupil, rows, clone, plan, seed, folder)
+    yield from judged(by_verdict(pupil, blind, spent), plan, tokens)
+    asked = plan.problems * plan.tries
+    yield {"metric": "questions a chain", "value": spent["questions"] / asked}
     yield {"metric": "judge tokens a question", "value": spent["tokens"] / spent["questions"]}
 
 
@@ -207,6 +208,7 @@ JUDGES = Experiment(
         "PRM, exact steps": partial(head, labels=exact_steps),
         "PRM, exact tokens": partial(head, labels=exact_tokens),
         "verdict": verdict,
+        "verdict, blind": partial(verdict, blind=True),
         "few, exact": partial(head, labels=exact_steps, few=True),
     }
     | {f"likelihood, {name}": partial(writer, rows=rows) for name, rows in LIKELIHOODS.items()}

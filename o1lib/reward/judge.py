@@ -21,7 +21,6 @@ from statistics import fmean
 
 from o1lib.lab.statistics import doublings
 from o1lib.model.policy import Policy
-from o1lib.model.tokenizer import encode_text
 from o1lib.reward.steps import Chain
 from o1lib.tasks.space import step_texts
 
@@ -79,66 +78,74 @@ def by_truth(chains: Sequence[Chain]) -> list[list[float]]:
 # --- a judge that works the step out again
 
 
-def claims(chain: Chain) -> list[tuple[str, str]]:
+def claims(chain: Chain, blind: bool = False) -> list[tuple[str, str]]:
     """For every step of a chain the question that a judge is asked, `judge : compute STATE ;
     attempt STEP`, and the claim in it. The state is what the step before says is left; the last
     claim is the answer.
+
+    Args:
+        blind: ask with the left side of the step's equation alone. A judge that has read the claim
+            is tempted to copy it.
     """
     state, found = chain.space.problem, []
     for text in [*step_texts(chain.text), str(chain.answer)]:
-        question = f"{chain.space.task.prompt(state, 'judge')} ; attempt {text.strip()}"
-        found.append((question, text.strip()))
-        state = type(state)(text.rpartition("left ")[2].strip())
+        claim = text.strip()
+        shown = claim[: claim.find("=") + 1] if blind else claim
+        found.append((f"{chain.space.task.prompt(state, 'judge')} ; attempt {shown}", claim))
+        state = type(state)(claim.rpartition("left ")[2])
     return found[: len(chain.ends)]
 
 
-def lessons(policy: Policy, chain: Chain) -> list[tuple[str, str, bool]]:
+def lessons(policy: Policy, chain: Chain, blind: bool = False) -> list[tuple[str, str, bool]]:
     """For every step with an exact label the question, the reply that a judge should give, and
-    whether the step is right. The reply works the step out word by word, and its verdict is `no` as
-    soon as a word differs from the claim: so only one word at a time is compared.
+    whether the step is right.
+
+    The reply works the step out word by word. Where the claim is known its verdict is `no` as soon
+    as a word differs, so that only one word at a time is compared; a blind one has no verdict.
     """
     ought = policy.decode(chain.mended)
     steps = [text.strip() for text in step_texts(ought)]
     if "<answer>" in ought:
         steps.append(ought.split("<answer> ")[1].split(" </answer>")[0])
     found = []
-    for (question, claim), right, end in zip(claims(chain), steps, chain.judged, strict=False):
-        ok = end < chain.slip
-        words = right.split()
-        if not ok:
+    for (question, claim), right, end in zip(
+        claims(chain, blind), steps, chain.judged, strict=False
+    ):
+        ok, words = end < chain.slip, right.split()
+        if not ok and not blind:
             same = [a == b for a, b in zip(words, claim.split(), strict=False)]
             words = words[: (*same, False).index(False) + 1]
-        worked = f"<think> {' '.join(words)} </think>"
-        found.append((question, f"{worked} <answer> {'yes' if ok else 'no'} </answer>", ok))
+        verdict = "" if blind else f" <answer> {'yes' if ok else 'no'} </answer>"
+        found.append((question, f"<think> {' '.join(words)} </think>{verdict}", ok))
     return found
 
 
-def by_verdict(policy: Policy, spent: Counter | None = None) -> Judge:
-    """What a policy that was taught `lessons` says of each step, by itself: the probability of a
-    reply that ends in `yes`, or one minus that of a reply that ends in `no` (both greedy).
+def by_verdict(policy: Policy, blind: bool = False, spent: Counter | None = None) -> Judge:
+    """What a policy that was taught `lessons` says of each step, by itself and greedily: the
+    probability of its reply where that says yes (a blind one: where it is the claim), else one
+    minus that.
 
     Args:
         spent: counts the tokens that the judge writes (`tokens`), and the questions (`questions`).
     """
-    yes, no, opening = encode_text(policy.tokenizer, "yes no <answer>")
 
     def judge(chains: Sequence[Chain]) -> list[list[float]]:
-        asked = [[question for question, _ in claims(c)] for c in chains]
-        different = list(dict.fromkeys(q for questions in asked for q in questions))
-        replies = policy.sample(different, temperature=0.0, max_new_tokens=64)
-        says = {}
-        for question, [reply] in zip(different, replies, strict=True):
-            sure = math.exp(sum(reply.logprobs))
-            pairs = list(pairwise(reply.token_ids))
-            says[question] = (
-                sure if (opening, yes) in pairs else 1 - sure if (opening, no) in pairs else 0.5
-            )
+        asked = [claims(c, blind) for c in chains]
+        different = list(dict.fromkeys(question for row in asked for question, _ in row))
+        groups = policy.sample(different, temperature=0.0, max_new_tokens=64)
+        replies = {q: reply for q, [reply] in zip(different, groups, strict=True)}
+
+        def probability(question: str, claim: str) -> float:
+            text, sure = replies[question].text, math.exp(sum(replies[question].logprobs))
+            yes = f"<think> {claim} </think>" if blind else "<answer> yes </answer>"
+            return sure if yes in text else 1 - sure
+
         if spent is not None:
             spent["questions"] += len(different)
-            spent["tokens"] += sum(len(reply.token_ids) for [reply] in replies)
+            spent["tokens"] += sum(len(reply.token_ids) for reply in replies.values())
         return [
-            [says[q] for q in questions] + [0.0] * (len(c.ends) - len(questions))
-            for c, questions in zip(chains, asked, strict=True)
+            [probability(*pair) for pair in row] + [0.0] * (len(c.ends) - len(row))
+            for c, row in zip(chains, asked, strict=True)
         ]
 
     return once(judge)
