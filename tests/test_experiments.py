@@ -6,6 +6,7 @@ from o1lib.lab.experiments import (
     COLUMNS,
     Experiment,
     experiment_file,
+    of_seeds,
     read_experiment,
     run_experiment,
 )
@@ -111,3 +112,17 @@ def test_exploring_pays():
     mean = {a: sum(r["value"] for r in last if r["arm"] == a) / 20 for a in ("greedy", "explore")}
     assert mean["greedy"] == pytest.approx(0.3, abs=0.05)  # the first lever that pays stays best
     assert 0.6 < mean["explore"] < 0.7
+
+
+def test_one_number_a_seed_is_what_its_own_run_measured_last():
+    """Runs may end at different steps: a seed that stopped early keeps its own last number."""
+    rows = [
+        {"arm": "a", "seed": seed, "step": step, "metric": "x", "value": 10.0 * seed + step}
+        for seed, steps in ((1, (0, 5)), (0, (5, 0, 9)), (2, (3,)))
+        for step in steps
+    ]
+    rows.append({"arm": "b", "seed": 0, "step": 99, "metric": "x", "value": -1.0})
+    assert list(of_seeds(rows, "a", "x")) == [9.0, 15.0, 23.0]
+    assert list(of_seeds(rows, "a", "x", first=True)) == [0.0, 10.0, 23.0]
+    with pytest.raises(ValueError, match="no rows of 'y' for the arm 'a'"):
+        of_seeds(rows, "a", "y")

@@ -10,7 +10,7 @@ from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import language, probes
 from o1lib.policy.corpus import Mixture, base_parts
-from o1lib.policy.traces import results_of
+from o1lib.policy.lists import results_of
 from o1lib.recipes.checkpoints import RECIPES
 from o1lib.recipes.stages import Supervised
 from o1lib.tasks.base import VAL_TARGETS

@@ -18,7 +18,12 @@ from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import revise_part
 from o1lib.search.budget import Budget
 from o1lib.search.choose import by_checker
-from o1lib.search.confidence import self_consistency, self_evaluation, semantic_entropy
+from o1lib.search.confidence import (
+    self_consistency,
+    self_evaluation,
+    self_verification,
+    semantic_entropy,
+)
 from o1lib.search.driver import search_all
 from o1lib.search.guidance import Likelihoods, correct, implicit_reward, legal
 from o1lib.search.mctsr import mctsr
@@ -26,6 +31,7 @@ from o1lib.search.nodes import Found, TreeNode, answer_of, quoted
 from o1lib.search.parts import part
 from o1lib.search.requests import Sample
 from o1lib.search.revision import best_then_revise, reflexion, revise_prompt, self_refine
+from o1lib.search.sampling import retry
 from o1lib.tasks import Countdown, Jugs
 from o1lib.tasks.arithmetic import Arithmetic
 from o1lib.tasks.space import Node, Space
@@ -279,6 +285,51 @@ def test_self_evaluation_is_the_models_own_probability():
     assert cost.scored == 2 * 3
     [value], _ = values_of(self_evaluation("yes", "no", "so"), policy, [step])
     assert value == pytest.approx(chance(policy, asked[0], "so", ("yes", "no")), abs=1e-4)
+
+
+def test_an_answer_is_verified_by_working_it_out_again():
+    """What is asked, what is compared, and that nothing is asked where there is nothing to ask."""
+    policy = Answers(["13", "17", None])
+    long = whole("9 * " * 100 + "9")
+    nodes = [whole(RIGHT), TreeNode(Node("<think> 1", None, 1, True)), whole(WRONG), long]
+    nodes += [whole(WORSE), TreeNode(SPACE.root)]
+    values, cost = values_of(self_verification(), policy, nodes)
+    assert values == [1.0, 0.0, 0.0, 0.0, 0.0, 0.5]
+    assert policy.prompts == [f"solve : compute {answer}" for answer in (RIGHT, WRONG, WORSE)]
+    replies = [encode(f"<think> 1 </think> <answer> {n} </answer>") for n in (13, 17)]
+    assert cost.generated == sum(map(len, replies)) + len(encode("<think> 1"))
+    assert cost.checks == 0
+    jugs = Jugs()  # an answer raises no question there
+    problem = jugs.problem([3, 5], 4)
+    values, _ = values_of(self_verification(), Answers([]), [whole("fill a")], problem, jugs)
+    assert values == [0.5]
+
+
+def test_retries_stop_at_the_first_that_convinces():
+    table = by_answer({WRONG: 0.2, WORSE: 0.4, RIGHT: 0.9})
+    policy = Answers([WRONG, WORSE, RIGHT, WRONG])
+    result = search(retry(table), policy)
+    assert answer_of(result.response) == RIGHT
+    assert len(result.candidates) == 3
+    assert policy.left == [WRONG]
+    result = search(retry(table, n=2), Answers([WRONG, WORSE, RIGHT]))
+    assert answer_of(result.response) == WORSE  # none convinces: the most valued
+    result = search(retry(correct()), Answers([None, WORSE, RIGHT, WRONG]))
+    assert answer_of(result.response) == RIGHT
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        search(retry(table, n=0), Answers([WRONG]))
+
+
+def test_retries_begin_with_the_greedy_chain():
+    heats = []
+
+    class Watched(Answers):
+        def sample_each(self, requests, seeds):
+            heats.extend(request.temperature for request in requests)
+            return super().sample_each(requests, seeds)
+
+    search(retry(by_answer({}), n=3, temperature=0.7), Watched([WRONG, WORSE, RIGHT]))
+    assert heats == [0.0, 0.7, 0.7]
 
 
 def test_the_implicit_reward_is_the_log_ratio_of_two_policies():

@@ -23,6 +23,7 @@ SMALL = {
     "majority": {"n": 3},
     "weighted_vote": {"n": 3},
     "best_of_n": {"n": 3},
+    "retry": {"n": 3},
     "speculative_rejection": {"n": 5, "every": 7},
     "budget_forcing": {"waits": 2, "most": 40},
     "depth_first": {"limit": 30},

@@ -14,6 +14,7 @@ from o1lib.lab.statistics import (
     pass_at_k,
     seeds_interval,
     t_quantile,
+    told,
 )
 
 
@@ -91,3 +92,8 @@ def test_paired_bootstrap_against_all_resamples():
     assert paired_bootstrap(a, b, seed=1) == (difference, low, high)
     with pytest.raises(ValueError, match="equal length"):
         paired_bootstrap([1, 2], [1])
+
+
+def test_told_says_mean_and_interval():
+    """Student's interval of three runs, by hand: mean 1.1, standard deviation 0.1, t = 4.303."""
+    assert told([1.0, 1.1, 1.2], 2) == "1.10 (0.85 to 1.35)"

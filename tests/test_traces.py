@@ -23,8 +23,9 @@ from o1lib.policy.corpus import (
     think_part,
     think_parts,
 )
+from o1lib.policy.lists import equation, results_of
 from o1lib.policy.replies import random_solution, steps_of
-from o1lib.policy.traces import GRAMMARS, Style, equation, results_of, think
+from o1lib.policy.traces import GRAMMARS, Style, think
 from o1lib.tasks import Countdown
 from o1lib.tasks.oracle import combine
 
@@ -148,6 +149,30 @@ def test_misread_lists_are_worked_out_and_taken_back(n):
         taken_back += len(places)
         assert task.verify(problem, text_of(pieces)).correct
     assert taken_back > 10
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_what_is_passed_over_is_looked_for_again(n):
+    """A list that meets what is wanted and is left with `no`: from the hit on nothing of it counts.
+    The chain still ends right, and begins again where nothing else is left.
+    """
+    task, passed, again = Countdown(n), 0, 0
+    for index in range(60):
+        problem = task.train_problem(index)
+        pieces = think(problem, random.Random(index), Style(slip=0, overlook=0.7))
+        assert task.verify(problem, text_of(pieces)).correct
+        places = [i for i, (_, counted) in enumerate(pieces) if not counted]
+        for i in places:
+            assert pieces[i][0].endswith("no")
+            x, y, shown = re.fullmatch(r"(\d+) (\d+) get ((?:\d+ ?)+)", pieces[i - 1][0]).groups()
+            rest = pieces[i][0].split()[:-1]
+            values = results_of(int(x), int(y))
+            assert [*map(int, shown.split()), *map(int, rest)] == values
+        openers = [text for text, _ in pieces if text.startswith("try" if n == 4 else "want")]
+        passed += len(places)
+        again += len(openers) > len(set(openers))
+    assert passed > 20
+    assert again > 5
 
 
 def test_all_behaviors_occur():

@@ -20,7 +20,9 @@ from o1lib.model.network import build_model
 from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.corpus import Document, Mixture, base_parts, check_goals, encode, think_part
+from o1lib.policy.drills import links_part, lists_part
 from o1lib.recipes.checkpoints import make
+from o1lib.recipes.stages import Supervised
 
 tokenizer = build_tokenizer()
 CONFIG = TrainConfig(tokens=8_000, batch_tokens=1_024, micro_tokens=512)
@@ -336,3 +338,21 @@ def test_checkpoints_that_cannot_work_are_refused(tmp_path):
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(ValueError, match=r"not the model's|cannot be read"):
         checkpoints.load(folder)
+
+
+def test_a_second_stage_goes_on_from_the_first(tmp_path):
+    """Against the two trainings, one after the other, by hand; a finished build is brought back."""
+    first, second = (lambda: {"lists": (1, lists_part)}), (lambda: {"links": (1, links_part)})
+    configs = TrainConfig(2_000, 512, 512), TrainConfig(1_000, 512, 512, lr=1e-3)
+    recipe = Supervised("pico", first, configs[0], then=(second, configs[1]))
+    made = recipe.build(tmp_path / "a", "cpu")
+    model = build_model("pico")
+    for parts, config, name in zip((first, second), configs, "xy", strict=True):
+        train(model, Mixture(parts(), build_tokenizer()), config, tmp_path / name)
+    for ours, theirs in zip(made.model.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert list(made.logs) == ["log", "then"]
+    assert made.card["tokens"] == sum(log.rows[-1]["tokens"] for log in made.logs.values())
+    again = recipe.build(tmp_path / "a", "cpu")
+    assert torch.equal(again.model.lm_head.weight, model.lm_head.weight)
+    assert recipe.build(tmp_path / "c", "cpu", stop_after=1) is None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from o1lib.lab import machine
@@ -60,6 +61,22 @@ def read_experiment(name: str | Path) -> list[dict]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [{key: TYPES.get(key, str)(value) for key, value in row.items()} for row in rows]
+
+
+def of_seeds(rows: Sequence[Mapping], arm: str, metric: str, first: bool = False) -> np.ndarray:
+    """One number a seed, in their order: what its run measured last, or first.
+
+    Raises `ValueError` where the arm has no such measurement.
+    """
+    found: dict[int, tuple[int, float]] = {}
+    for row in rows:
+        if (row["arm"], row["metric"]) == (arm, metric):
+            step, _ = found.get(row["seed"], (None, 0.0))
+            if step is None or (row["step"] < step if first else row["step"] >= step):
+                found[row["seed"]] = (row["step"], row["value"])
+    if not found:
+        raise ValueError(f"the table has no rows of {metric!r} for the arm {arm!r}")
+    return np.array([found[seed][1] for seed in sorted(found)])
 
 
 def run_experiment(

@@ -11,6 +11,7 @@ from o1lib.model.tokenizer import build_tokenizer
 
 CONTEXT = 1152  # positions the policy is trained on; chains are sampled within it
 SIZES = {  # one dial: layers, width, feed-forward width
+    "pico": (3, 64, 192),
     "nano": (4, 128, 384),
     "micro": (6, 256, 384),
     "small": (8, 384, 768),
@@ -18,8 +19,8 @@ SIZES = {  # one dial: layers, width, feed-forward width
 
 
 def build_model(size: str = "nano", seed: int = 0, tokenizer=None) -> LlamaForCausalLM:
-    """A freshly initialized policy of a named size (about 0.8M, 3M and 10M weights), the same for
-    the same seed.
+    """A freshly initialized policy of a named size (about 0.2M, 0.9M, 3M and 10M weights), the same
+    for the same seed.
     """
     if size not in SIZES:
         raise ValueError(f"unknown size {size!r}; choose from {', '.join(SIZES)}")

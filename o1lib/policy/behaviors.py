@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from o1lib.policy.traces import results_of
+from o1lib.policy.lists import results_of
 from o1lib.tasks.expression import exact_value
 
 # Behavior -> the words that open it. The order is that of the paper's Table 1.

@@ -43,6 +43,7 @@ from o1lib.tasks.base import refuse_held_out
 from o1lib.tasks.countdown import Countdown, Problem, Step
 from o1lib.tasks.expression import attempted
 
+LONGEST = 1100  # words of a chain: with its prompt within the context of 1,152 positions
 _GOAL = re.compile(r"\b(?:make|for|want) ([0-9]+)\b")
 
 
@@ -143,11 +144,13 @@ def _reply(instruction: str, rng: random.Random, n_numbers: int, write, high: in
 
 
 def think_part(n_numbers: int, style: Style = Style(), high: int = 13, at_least: int = 0) -> Part:
-    """Long chains (instruction `think`), of `at_least` so many words."""
+    """Long chains (instruction `think`), of `at_least` so many words, and never longer than what
+    fits into the context.
+    """
 
     def write(problem, rng):
         pieces = traces.think(problem, rng, style)
-        if at_least and pieces and sum(len(text.split()) for text, _ in pieces) < at_least:
+        if pieces and not at_least <= sum(len(text.split()) for text, _ in pieces) <= LONGEST:
             return None
         return pieces
 

@@ -9,7 +9,8 @@ import random
 
 from o1lib.policy import traces
 from o1lib.policy.documents import Document
-from o1lib.policy.traces import equation, results_of, so, words
+from o1lib.policy.lists import LARGEST, equation, first_hit, results_of, words
+from o1lib.policy.traces import so
 from o1lib.tasks import oracle
 from o1lib.tasks.base import HELD_OUT_TARGETS
 from o1lib.tasks.countdown import Countdown, Problem
@@ -67,7 +68,7 @@ def equality_part(rng: random.Random, n: int = 6) -> Document:
             reached = [g for v in results_of(x, y) for g in results_of(v, kept)]
             goal = _one_of(reached, goal, rng)
         wanted = results_of(goal, kept)
-        shown, hit = traces.first_hit(results_of(x, y), wanted)
+        shown, hit = first_hit(results_of(x, y), wanted)
         lines.append(
             f"want {goal} {kept} get {words(wanted)} : {x} {y} get {words(shown)} "
             + (
@@ -95,7 +96,7 @@ def dfs_test_part(rng: random.Random, n: int = 6) -> Document:
         x, y = random_number(rng), rng.randint(1, 13)
         if rng.random() < 0.5:
             goal = _one_of(results_of(x, y), goal, rng)
-        shown, hit = traces.first_hit(results_of(x, y), [goal])
+        shown, hit = first_hit(results_of(x, y), [goal])
         lines.append(f"get {x} {y} : {words(shown)} for {goal} {'no' if hit is None else 'yes'}")
     return Document(None, [(" ".join(lines), True)])
 
@@ -111,7 +112,7 @@ def joins_part(rng: random.Random, n: int = 6) -> Document:
         others = results_of(c, d)
         if rng.random() < 0.5:
             goal = _one_of([g for v in others for g in results_of(v, result)], goal, rng)
-        shown, hit = traces.first_hit(results_of(goal, result), others)
+        shown, hit = first_hit(results_of(goal, result), others)
         verdict = "no"
         if hit is not None:
             verdict = f"yes {so([equation(c, d, hit), equation(result, hit, goal)])}"
@@ -127,7 +128,7 @@ def compose_part(rng: random.Random) -> Document:
         numbers = tuple(sorted(random_number(rng) for _ in range(rng.choice((3, 4, 4)))))
         state, steps = numbers, []
         while len(state) > 1:
-            choices = [(s, rest) for s, rest in oracle.steps(state) if 0 < s[3] <= traces.LARGEST]
+            choices = [(s, rest) for s, rest in oracle.steps(state) if 0 < s[3] <= LARGEST]
             step, state = rng.choice(choices)
             steps.append(step)
         if state[0] not in HELD_OUT_TARGETS:

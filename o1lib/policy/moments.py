@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from o1lib.policy.traces import pairs, results_of
+from o1lib.policy.lists import pairs, results_of
 from o1lib.tasks.countdown import Problem
 
 # What a chain does with an alternative. Found: it says `yes` and concludes. Left: it goes on to the
@@ -68,7 +68,7 @@ def moments(problem: Problem, text: str) -> Iterator[Moment]:
 
 def alive(problem: Problem, x: int, y: int) -> bool:
     """Whether the goal can be reached when x and y are used first, by values that chains follow: no
-    zero, none above `traces.LARGEST`.
+    zero, none above `LARGEST`.
     """
     rest = list(problem.numbers)
     rest.remove(x)

@@ -24,7 +24,7 @@ from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import language
 from o1lib.policy.corpus import base_parts, encode
 from o1lib.policy.documents import Document
-from o1lib.policy.traces import results_of, words
+from o1lib.policy.lists import results_of, words
 from o1lib.tasks.base import HELD_OUT_TARGETS, VAL_TARGETS
 
 TRAINED_TOKENS = 1_000_000  # of the longest base recipe; a test holds it against the registry

@@ -8,7 +8,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from o1lib.policy.traces import LARGEST, Piece, Style, Writer, conclusion, words
+from o1lib.policy.lists import LARGEST, words
+from o1lib.policy.traces import Piece, Style, Writer, conclusion
 from o1lib.tasks import oracle
 from o1lib.tasks.countdown import Countdown, Problem, Step
 from o1lib.tasks.expression import parse_expression

@@ -27,14 +27,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
 
+from o1lib.policy.lists import LARGEST, equation, first_hit, pairs, results_of, words
+from o1lib.policy.mistakes import Mistakes
 from o1lib.tasks import oracle
 from o1lib.tasks.countdown import Problem
 
-# Values above this, and zero, are not followed: they win no puzzle of the ladder's 3 and 4 numbers.
-LARGEST = 999
 GRAMMARS = ("dfs", "blocks", "fan")
 
 # A piece of a training document: its text, and whether the loss counts it. Prompts and planted
@@ -55,6 +54,8 @@ class Style:
         misread: probability that a list that meets nothing (grammars `blocks` and `fan`) is said to
             meet: its steps are worked out honestly, miss the goal, and it is taken back
             (self-correction of a conclusion).
+        overlook: probability that a list that meets what is wanted is passed over (grammars
+            `blocks` and `fan`). The chain goes on, and where nothing is left it begins again.
         give_up: probability that the writer gives up after an alternative that failed, and answers
             wrongly: a weak demonstrator, of which reinforcement learning can make a better one.
     """
@@ -63,6 +64,7 @@ class Style:
     oracle_order: float = 0.5
     slip: float = 0.003
     misread: float = 0.0
+    overlook: float = 0.0
     give_up: float = 0.0
 
     def __post_init__(self):
@@ -72,48 +74,7 @@ class Style:
             raise ValueError(f"unknown grammar {self.grammar!r}; choose from {', '.join(GRAMMARS)}")
 
 
-def results_of(x: int, y: int) -> list[int]:
-    """What two numbers can make, in the order + - * /, without repeats, zeros and values above
-    `LARGEST`.
-    """
-    found = []
-    for _, _, _, value in oracle.combine(x, y):
-        if 0 < value <= LARGEST and value not in found:
-            found.append(value)
-    return found
-
-
-def equation(x: int, y: int, result: int) -> tuple[int, str, int, int]:
-    """The first step on x and y that gives `result`. Raises `ValueError` if there is none."""
-    for step in oracle.combine(x, y):
-        if step[3] == result:
-            return step
-    raise ValueError(f"{x} and {y} cannot make {result}")
-
-
-def words(numbers) -> str:
-    return " ".join(map(str, numbers))
-
-
-def pairs(numbers: tuple[int, ...]) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
-    """The distinct pairs of a sorted multiset, each with the sorted rest."""
-    found = {}
-    for i, j in combinations(range(len(numbers)), 2):
-        found.setdefault(
-            (numbers[i], numbers[j]), numbers[:i] + numbers[i + 1 : j] + numbers[j + 1 :]
-        )
-    return list(found.items())
-
-
-def first_hit(found: list[int], wanted: list[int]) -> tuple[list[int], int | None]:
-    """The values up to and including the first that is wanted, and that value."""
-    for index, value in enumerate(found):
-        if value in wanted:
-            return found[: index + 1], value
-    return found, None
-
-
-class Writer:
+class Writer(Mistakes):
     """Collects the words of one chain; `solved` holds the winning steps once they are found."""
 
     def __init__(self, problem: Problem, rng: random.Random, style: Style):
@@ -133,6 +94,9 @@ class Writer:
         steps that lead to x and y.
         """
         shown, hit = first_hit(results_of(x, y), wanted)
+        if hit is not None and self.overlooks():
+            self.pass_over(f"{x} {y} get", results_of(x, y), shown)
+            return None
         if hit is None and shown and kept is not None and self.misreads():
             steps = [*before, equation(x, y, shown[-1])]
             self.take_back(f"{x} {y} get {words(shown)}", steps, kept)
@@ -144,25 +108,6 @@ class Writer:
                 self.say("wait")
         self.say(f"{x} {y} get {words(shown)} {'no' if hit is None else 'yes'}")
         return hit
-
-    def misreads(self) -> bool:
-        return bool(self.style.misread) and self.rng.random() < self.style.misread
-
-    def take_back(self, line: str, steps: list[tuple[int, str, int, int]], kept: int) -> None:
-        """A list that meets nothing, said to meet; the steps that follow from it, the last on the
-        number kept, worked out honestly; and `wait`. The loss counts the results and the `wait`,
-        not the mistake.
-        """
-        last = oracle.combine(steps[-1][3], kept)
-        misses = [step for step in last if 0 < step[3] <= LARGEST and step[3] != self.goal]
-        if not misses:
-            return
-        self.say(line)
-        self.say("yes so", counts=False)
-        for place, (a, op, b, result) in enumerate([*steps, self.rng.choice(misses)]):
-            self.say(f"{', ' if place else ''}{a} {op} {b} =", counts=False)
-            self.say(str(result))
-        self.say("wait")
 
     def blocks(self, numbers: tuple[int, ...], before: list) -> bool:
         """Settle a state of three numbers (or two): for each number kept for last, what is wanted
@@ -187,19 +132,6 @@ class Writer:
                 return True
         self.say("dead")
         return False
-
-    def gives_up(self, before: list, x: int, y: int, kept: int) -> bool:
-        """With the style's probability: end the chain with steps that miss the goal, on the numbers
-        tried last.
-        """
-        if not self.style.give_up or self.rng.random() >= self.style.give_up:
-            return False
-        misses = [(v, w) for v in results_of(x, y) for w in results_of(v, kept) if w != self.goal]
-        if not misses:
-            return False
-        value, end = self.rng.choice(misses)
-        self.solved = [*before, equation(x, y, value), equation(value, kept, end)]
-        return True
 
     def first(self, choices: list, key) -> list:
         """The choices in the order asked for, those not asked for behind."""
@@ -298,6 +230,10 @@ class Writer:
                 for result in results:
                     shown, hit = first_hit(results_of(self.goal, result), others)
                     line = f"{self.goal} {result} get {words(shown)}"
+                    if hit is not None and self.overlooks():
+                        values = results_of(self.goal, result)
+                        self.pass_over(f"{self.goal} {result} get", values, shown)
+                        continue
                     if hit is None and shown and self.misreads():
                         given = equation(c, d, self.rng.choice(others))
                         self.take_back(line, [equation(a, b, result), given], result)
@@ -336,6 +272,9 @@ def think(
     writer.order = list(dict.fromkeys(order))
     writer.say(f"<think> use {words(problem.numbers)} for {problem.target}")
     writer.start()
+    if writer.solved is None and writer.overlooked:  # nothing is left: look again, with more care
+        writer.style = replace(style, overlook=0.0)
+        writer.start()
     if writer.solved is None:
         return None
     writer.say(conclusion(problem, writer.solved))

@@ -65,8 +65,13 @@ RECIPES: dict[str, Recipe] = {
         lambda: think_parts(4, Style(misread=0.01)),
         TrainConfig(12_000_000, 1024, 1024, lr=1e-3),
         (Countdown(4),),
+        # Then also chains that pass over what they look for and, with nothing left, look again.
+        then=(
+            lambda: think_parts(4, Style(misread=0.01, overlook=0.25)),
+            TrainConfig(4_000_000, 1024, 1024, lr=5e-4),
+        ),
     ),
-    "think-rl": Rewarded("think", 4, 100, 640, steps=20, prompts=32, lr=1e-4),
+    "think-rl": Rewarded("think", 4, 100, 1024, steps=24, prompts=64, lr=1e-4),
 }
 
 

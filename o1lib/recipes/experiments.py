@@ -18,10 +18,14 @@ from o1lib.recipes.breaks import WHAT_BREAKS_IT
 from o1lib.recipes.credits import FOUR_CREDITS
 from o1lib.recipes.headroom import past_the_teacher, what_rl_amplifies
 from o1lib.recipes.judges import JUDGES
+from o1lib.recipes.learned_reward import LEARNED_REWARD
 from o1lib.recipes.learners import LEARNERS
+from o1lib.recipes.low_rank import LOW_RANK
 from o1lib.recipes.measures import SPLITS, outcome_rl, rows_of
+from o1lib.recipes.scaling import RL_SCALING
 from o1lib.recipes.scratch import REWARDS, STARTS, rl_from_scratch
 from o1lib.recipes.search_data import SEARCH_DATA
+from o1lib.recipes.transfer import TRANSFER
 from o1lib.recipes.with_trl import grpo, sft
 from o1lib.reward.outcome import (
     Reward,
@@ -111,6 +115,10 @@ EXPERIMENTS = {
         LEARNERS,
         SEARCH_DATA,
         JUDGES,
+        RL_SCALING,
+        LEARNED_REWARD,
+        LOW_RANK,
+        TRANSFER,
         Experiment(
             "rl_from_scratch",
             {

@@ -79,12 +79,12 @@ def learner_arm(
     folder: Path,
     names: Sequence[str],
     *,
-    steps: int = 32,
+    steps: int = 16,
     problems: int = 64,
     n: int = 8,
     lr: float = 1e-4,
-    measured_on: int = 100,
-    looks: int = 8,
+    measured_on: int = 75,
+    looks: int = 6,
 ) -> Iterator[dict]:
     """From `nano-gives-up`, one method or several in turn, each with its part of the steps.
 
@@ -119,7 +119,7 @@ def learner_arm(
             Schedule(rounds, lr, warmup_steps=min(3, rounds // 4), decay=False),
             folder / str(place),
             callback=callback,
-            callback_every=max(1, rounds // 4 if method.pool > 1 else rounds // 2),
+            callback_every=max(1, rounds // 4),
             label=name,
         )
         for row in log.rows:

@@ -130,9 +130,9 @@ class Method:
         return both(update, self.also) if self.also else update
 
 
-# What is cloned is gathered for eight steps and then learned from in small batches, as documents
+# What is cloned is gathered for four steps and then learned from in small batches, as documents
 # are.
-imitate = partial(Method, clone, pool=8, minibatch_tokens=1024)
+imitate = partial(Method, clone, pool=4, minibatch_tokens=1024)
 GAE = whitened(gae())
 CLIP = (0.2, 0.2)
 METHODS: dict[str, Method] = {

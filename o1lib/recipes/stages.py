@@ -39,6 +39,9 @@ class Made:
     card: dict = field(default_factory=dict)
 
 
+COUNTS = {"tokens": "tokens", "updates": "step"}  # of a card, and where a run's log has them
+
+
 @dataclass(frozen=True)
 class Supervised:
     """A policy trained on parts of the corpus.
@@ -49,6 +52,7 @@ class Supervised:
         tasks: that it is scored on by greedy chains; none for a base model.
         instruction: what it is asked then.
         samples: of each problem that it is scored by as well; 0 for none (see `sampled_scores`).
+        then: a second stage with other parts, at a lower rate.
     """
 
     parent: str
@@ -57,29 +61,36 @@ class Supervised:
     tasks: tuple = ()
     instruction: str = "think"
     samples: int = 0
+    then: tuple[Callable[[], dict], TrainConfig] | None = None
     seed: int = 0
 
     @property
     def settings(self) -> dict:
-        return asdict(self.config)
+        return asdict(self.config) | ({"then": asdict(self.then[1])} if self.then else {})
 
     def build(self, run_dir: Path, device: str, **options) -> Made | None:
         if self.parent in SIZES:
             model = build_model(self.parent, self.seed).to(device)
         else:
             model = load(self.parent, device)[0]
-        mixture = Mixture(self.parts(), build_tokenizer(), self.seed)
-        log = train(model, mixture, self.config, run_dir, **options)
-        last = log.rows[-1]
-        if last["tokens"] < self.config.tokens:
-            return None
-        card = {"tokens": last["tokens"], "updates": last["step"], "loss": round(last["loss"], 4)}
+        logs, stages = {}, {"log": (self.parts, self.config)}
+        if self.then:
+            stages["then"] = self.then
+        for name, (parts, config) in stages.items():
+            folder = run_dir if name == "log" else run_dir / name
+            mixture = Mixture(parts(), build_tokenizer(), self.seed)
+            logs[name] = train(model, mixture, config, folder, **options)
+            if logs[name].rows[-1]["tokens"] < config.tokens:
+                return None
+        ends = [log.rows[-1] for log in logs.values()]
+        card = {key: sum(row[name] for row in ends) for key, name in COUNTS.items()}
+        card["loss"] = round(ends[-1]["loss"], 4)
         policy, found = Policy(model, build_tokenizer()), {}
         for task in self.tasks:
             found |= scores(policy, task, instruction=self.instruction)
             if self.samples:
                 found |= sampled_scores(policy, task, self.samples)
-        return Made(model, {"log": log}, card | {"scores": found})
+        return Made(model, logs, card | {"scores": found})
 
 
 @dataclass(frozen=True)

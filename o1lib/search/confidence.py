@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
-from o1lib.search.nodes import TreeNode, answer_of, quoted, written
+from o1lib.search.nodes import LONGEST_QUOTE, TreeNode, answer_of, quoted, written
 from o1lib.search.parts import part
 from o1lib.search.requests import Logprobs, Sample
 from o1lib.tasks.space import Space
@@ -125,6 +125,32 @@ def self_evaluation(
         for i, (for_, against) in zip(asked, replies, strict=True)
     }
     return [chance.get(id(here), 0.5) for here in nodes]
+
+
+@part
+def self_verification(space: Space, nodes: Sequence[TreeNode], max_new_tokens: int = 96):
+    """Whether the policy, asked what its answer gives, works out what the problem asks for: one or
+    zero. It is another way to the same claim, so a false conclusion seldom passes.
+
+    A complete solution without an answer gets zero. Of a partial one, and in a world where an
+    answer raises no question (`question_of`), it has no opinion: 0.5.
+
+    Source: Weng et al. (2022), arXiv 2212.09561 (there a condition of the problem is masked and
+        worked out from the answer).
+    """
+    asks = getattr(space.task, "question_of", None)
+    values = {id(here): 0.5 for here in nodes}
+    asked = []
+    for here in nodes if asks else ():
+        if space.complete(here.node):
+            answer = answer_of(space.response(here.node))
+            values[id(here)] = 0.0
+            if answer and len(answer) <= LONGEST_QUOTE:
+                asked.append((here, *asks(space.problem, answer)))
+    replies = yield [Sample(prompt, "", 1, 0.0, max_new_tokens) for _, prompt, _ in asked]
+    for (here, _, expected), [response] in zip(asked, replies, strict=True):
+        values[id(here)] = float(answer_of(response.text) == expected)
+    return [values[id(here)] for here in nodes]
 
 
 def _question(space: Space, here: TreeNode) -> str | None:

@@ -31,6 +31,7 @@ STRATEGIES = {
     "majority": sampling.majority,
     "weighted_vote": sampling.weighted_vote,
     "best_of_n": sampling.best_of_n,
+    "retry": sampling.retry,
     "speculative_rejection": rejection.speculative_rejection,
     "budget_forcing": thinking.budget_forcing,
     # trees
@@ -68,6 +69,7 @@ GUIDANCES = {
     "self_consistency": confidence.self_consistency,
     "semantic_entropy": confidence.semantic_entropy,
     "self_evaluation": confidence.self_evaluation,
+    "self_verification": confidence.self_verification,
     # made of others
     "ahead": guidance.ahead,
     "implicit_reward": guidance.implicit_reward,

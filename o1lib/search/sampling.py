@@ -8,7 +8,7 @@ import contextlib
 
 from o1lib.model.policy import Response
 from o1lib.search.budget import OutOfBudget
-from o1lib.search.choose import by_logprob, by_vote
+from o1lib.search.choose import by_logprob, by_value, by_vote
 from o1lib.search.guidance import give_values
 from o1lib.search.nodes import Found, TreeNode
 from o1lib.search.parts import Part, part
@@ -101,6 +101,40 @@ def best_of_n(
         with contextlib.suppress(OutOfBudget):
             yield from give_values(space, root.children, guidance)
     best = yield from choose(space, root.children)
+    texts = tuple(r.text for r in drawn)
+    return Found(best and best.node.prefix, texts, root, samples=tuple(drawn))
+
+
+@part
+def retry(
+    space: Space,
+    guidance: Part,
+    n: int = 8,
+    threshold: float = 0.5,
+    temperature: float = 1.0,
+    max_new_tokens: int = 512,
+):
+    """One response after the other, the first a greedy one, until a guidance values one above the
+    threshold; after `n` of them the most valued. An easy problem costs one response and one look.
+
+    Source: rejection sampling by a verifier; adaptive in the number of samples as in Aggarwal et
+        al. (2023), arXiv 2305.11860.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    root, drawn = TreeNode(space.root), []
+    root.children = []
+    with contextlib.suppress(OutOfBudget):
+        while len(drawn) < n:
+            heat = temperature if drawn else 0.0
+            drawn += yield Sample(
+                space.prompt, temperature=heat, max_new_tokens=max_new_tokens, cut=not drawn
+            )
+            root.children.append(candidate(space, drawn[-1], root))
+            yield from give_values(space, root.children[-1:], guidance)
+            if root.children[-1].value > threshold:
+                break
+    best = yield from by_value()(space, root.children)
     texts = tuple(r.text for r in drawn)
     return Found(best and best.node.prefix, texts, root, samples=tuple(drawn))
 

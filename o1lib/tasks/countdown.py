@@ -188,6 +188,12 @@ class Countdown:
         """The user's text for a problem, e.g. `think : make 24 from 4 6 10 11`."""
         return instructed(problem, instruction)
 
+    def question_of(self, problem: Problem, answer: str) -> tuple[str, str]:
+        """What to ask a policy about an answer, and what it must reply if the answer is right: the
+        value of the expression, worked out afresh.
+        """
+        return f"solve : compute {answer}", str(problem.target)
+
     def verify(self, problem: Problem, response: str, notation: str = "strict") -> Verdict:
         """Check a response: every number exactly once, exact fractions, the target reached.
 
