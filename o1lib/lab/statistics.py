@@ -57,8 +57,10 @@ def auc(scores, positive) -> float:
     scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
     if positive.all() or not positive.any():
         return float("nan")
-    ahead, behind = scores[positive][:, None], scores[~positive][None, :]
-    return float((ahead > behind).mean() + 0.5 * (ahead == behind).mean())
+    ahead, behind = scores[positive], np.sort(scores[~positive])
+    below = np.searchsorted(behind, ahead, "left")
+    not_above = np.searchsorted(behind, ahead, "right")  # those below it, and its equals
+    return float((below + not_above).mean() / (2 * len(behind)))
 
 
 def seeds_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from o1lib.learning.schedules import Linear
 from o1lib.learning.updates import Learner, fit
 from o1lib.model.tokenizer import encode_prompt
 from o1lib.reward.process import Label
+from o1lib.reward.steps import Chain, Labeling
 from o1lib.tasks.base import refuse_held_out
 
 
@@ -42,6 +43,24 @@ def train_value(
     1], and for a problem with a held-out goal; otherwise as `learn` does.
     """
     rows = label_rows(head.tokenizer, labels)
+    settings = {"epochs": epochs, "lr": lr, "batch_tokens": batch_tokens, "seed": seed}
+    return train_rows(head, rows, run_dir, **settings, **options)
+
+
+def train_rows(
+    head,
+    rows: Sequence[Completion],
+    run_dir: str | Path,
+    *,
+    epochs: int = 2,
+    lr: float = 5e-4,
+    batch_tokens: int = 2048,
+    seed: int = 0,
+    **options,
+) -> RunLog:
+    """The same for rows whose `rewards` are labels of tokens and whose `loss_mask` says what each
+    weighs.
+    """
     update = fit(bce, model="reward", average="token", micro_tokens=batch_tokens)
     schedule = Linear(epochs * sum(map(len, rows)), lr)
     collect = labeled(rows, epochs, batch_tokens, seed)
@@ -61,6 +80,19 @@ def labeled(rows: Sequence[Completion], epochs: int, batch_tokens: int, seed: in
                 batches[-1].append(order.pop())
 
     return lambda learner: Batch([rows[i] for i in batches[learner.step]])
+
+
+def chain_rows(tokenizer, chains: Sequence[Chain], labeling: Labeling) -> list[Completion]:
+    """A row for every chain, up to the last token that a labeling has a label for."""
+    rows = []
+    for chain in chains:
+        labels = labeling(chain)
+        ids = chain.token_ids[: max(labels) + 1]
+        values = [labels.get(t, 0.0) for t in range(len(ids))]
+        mask = [float(t in labels) for t in range(len(ids))]
+        prompt = encode_prompt(tokenizer, chain.space.prompt)
+        rows.append(Completion(prompt, ids, loss_mask=mask, rewards=values))
+    return rows
 
 
 def label_rows(tokenizer, labels: Sequence[Label]) -> list[Completion]:

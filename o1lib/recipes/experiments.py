@@ -17,6 +17,7 @@ from o1lib.model.policy import Policy
 from o1lib.recipes.breaks import WHAT_BREAKS_IT
 from o1lib.recipes.credits import FOUR_CREDITS
 from o1lib.recipes.headroom import past_the_teacher, what_rl_amplifies
+from o1lib.recipes.judges import JUDGES
 from o1lib.recipes.learned_reward import LEARNED_REWARD
 from o1lib.recipes.learners import LEARNERS
 from o1lib.recipes.low_rank import LOW_RANK
@@ -113,6 +114,7 @@ EXPERIMENTS = {
         WHAT_BREAKS_IT,
         LEARNERS,
         SEARCH_DATA,
+        JUDGES,
         RL_SCALING,
         LEARNED_REWARD,
         LOW_RANK,
