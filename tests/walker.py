@@ -74,6 +74,8 @@ class Walker:
                 *encode(f"<answer> {rng.choice(('alive', 'dead'))} </answer>"),
                 tokenizer.eos_token_id,
             )
+        if said.startswith("compute ") and said not in self.states:  # what an answer gives
+            return (*encode(f"<answer> {rng.randint(1, 30)} </answer>"), tokenizer.eos_token_id)
         if instruction == "propose":
             steps = self.task.legal_steps(self.states[said])
             listed = rng.sample(steps, min(3, len(steps)))

@@ -8,7 +8,8 @@ Source: Gao et al. (2023), arXiv 2210.10760 (a frozen proxy is over-optimized); 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -26,7 +27,7 @@ from o1lib.learning.updates import Learner, Update, both, fit, on
 from o1lib.model.heads import ValueHead
 from o1lib.model.policy import Policy
 from o1lib.recipes.measures import SPLITS, shown
-from o1lib.reward.outcome import checker_reward, outcome
+from o1lib.reward.outcome import checker_reward
 from o1lib.tasks.countdown import Countdown
 
 LONGEST = 48  # tokens of a straight solution of three numbers
@@ -35,21 +36,31 @@ STRAIGHT = {"instruction": "solve", "max_new_tokens": LONGEST}
 FIT_MODEL = on(endings, fit(bce, model="reward", average="token", minibatches=8, lr_scale=5.0))
 
 
-def paid_by_model(task, problems: int, n: int, seed: int) -> Collector:
-    """`n` samples of every problem, paid by the learner's own reward model as it is now."""
-    asked = training_problems(task, problems, seed)
-
-    def collect(learner: Learner) -> Batch:
-        reward = outcome(learner.models["reward"], task, "solve")
-        return rollouts(task, reward, asked, n, seed=seed, **STRAIGHT)(learner)
-
-    return collect
-
-
 def checked(task, problems: int, n: int, seed: int) -> Collector:
     """`n` samples of every problem, paid by the checker: what a reward model is trained on."""
     asked = training_problems(task, problems, seed)
     return rollouts(task, checker_reward(task), asked, n, keep_equal=True, seed=seed, **STRAIGHT)
+
+
+def paid_by_model(task, problems: int, n: int, seed: int) -> Collector:
+    """The same samples, paid by the learner's own reward model as it is now: what it says of their
+    last token, the end token included, as it was trained.
+    """
+    asked, sample = training_problems(task, problems, seed), checked(task, problems, n, seed)
+
+    def collect(learner: Learner) -> Batch:
+        batch = sample(learner)
+        prompts = [task.prompt(p, "solve") for p in asked(learner.step) for _ in range(n)]
+        said = verdicts(learner, prompts, [c.completion_ids for c in batch.rows])
+        rows = [replace(c, rewards=(v,)) for c, v in zip(batch.rows, said, strict=True)]
+        return replace(batch, rows=rows, stats=batch.stats | {"reward": fmean(said)})
+
+    return collect
+
+
+def verdicts(learner: Learner, prompts: Sequence[str], tokens: Sequence) -> list[float]:
+    """What the learner's reward model says of the last token of each response."""
+    return [row[-1] for row in learner.models["reward"].score(prompts, tokens)]
 
 
 def refreshed(collect: Collector, every: int) -> Update:
@@ -74,11 +85,12 @@ def proxy_and_truth(learner: Learner, task, problems: int = 100, n: int = 8) -> 
         prompts = [task.prompt(p, "solve") for p in some]
         groups = learner.policy.sample(prompts, n, max_new_tokens=LONGEST, seed=1)
         asked = [p for p, group in zip(some, groups, strict=True) for _ in group]
-        texts = [response.text for group in groups for response in group]
-        right = checker_reward(task)(asked, texts)
+        written = [response for group in groups for response in group]
+        right = checker_reward(task)(asked, [response.text for response in written])
         found[f"right, {label}"] = fmean(right)
         if "reward" in learner.models:
-            said = outcome(learner.models["reward"], task, "solve")(asked, texts)
+            repeated = [task.prompt(problem, "solve") for problem in asked]
+            said = verdicts(learner, repeated, [response.token_ids for response in written])
             found[f"paid, {label}"] = fmean(said)
             if 0 < sum(right) < len(right):
                 found[f"AUC, {label}"] = auc(said, right)
