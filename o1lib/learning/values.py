@@ -25,26 +25,14 @@ from o1lib.reward.steps import Chain, Labeling
 from o1lib.tasks.base import refuse_held_out
 
 
-def train_value(
-    head,
-    labels: Sequence[Label],
-    run_dir: str | Path,
-    *,
-    epochs: int = 2,
-    lr: float = 5e-4,
-    batch_tokens: int = 2048,
-    seed: int = 0,
-    **options,
-) -> RunLog:
+def train_value(head, labels: Sequence[Label], run_dir: str | Path, **options) -> RunLog:
     """Fit a head and its backbone to soft labels, in place, and return the run's log (column
     `reward_loss`, nats).
 
-    `options` are those of `learn`. Raises `ValueError` for no labels, for one that is not in [0,
-    1], and for a problem with a held-out goal; otherwise as `learn` does.
+    `options` are those of `train_rows`. Raises `ValueError` for no labels, for one that is not in
+    [0, 1], and for a problem with a held-out goal; otherwise as `learn` does.
     """
-    rows = label_rows(head.tokenizer, labels)
-    settings = {"epochs": epochs, "lr": lr, "batch_tokens": batch_tokens, "seed": seed}
-    return train_rows(head, rows, run_dir, **settings, **options)
+    return train_rows(head, label_rows(head.tokenizer, labels), run_dir, **options)
 
 
 def train_rows(
@@ -59,7 +47,7 @@ def train_rows(
     **options,
 ) -> RunLog:
     """The same for rows whose `rewards` are labels of tokens and whose `loss_mask` says what each
-    weighs.
+    weighs; `options` are those of `learn`.
     """
     update = fit(bce, model="reward", average="token", micro_tokens=batch_tokens)
     schedule = Linear(epochs * sum(map(len, rows)), lr)

@@ -19,7 +19,7 @@ from o1lib.model.policy import Policy
 from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy.behaviors import check_chain, persistence
 from o1lib.policy.corpus import Mixture, solve_part, think_part
-from o1lib.recipes.measures import SPLITS, tries
+from o1lib.recipes.measures import SPLITS, share, tries
 from o1lib.search.evaluate import evaluate
 from o1lib.search.sampling import greedy
 from o1lib.tasks.countdown import Countdown
@@ -28,20 +28,14 @@ RANKS = {"all weights": None, "rank 64": 64, "rank 8": 8}
 RATES = (2e-3, 6e-3)  # low-rank changes like a higher rate than whole matrices
 
 
-def reflection(policy: Policy, task, problems: Sequence) -> dict[str, float]:
-    """Of greedy chains: the share of right verdicts (`yes` and `no`) and of right lists, and how
-    often a chain goes on after a failure.
+def reflection(texts: Sequence[str]) -> dict[str, float]:
+    """Of chains: the share of right verdicts (`yes` and `no`) and of right lists, and how often a
+    chain goes on after a failure.
     """
-    prompts = [task.prompt(p) for p in problems]
-    texts = [chain.text for [chain] in policy.sample(prompts, temperature=0, max_new_tokens=200)]
     checks = [check_chain(text) for text in texts]
-
-    def share(right: str, of: str) -> float:
-        return sum(getattr(c, right) for c in checks) / max(1, sum(getattr(c, of) for c in checks))
-
     return {
-        "right verdicts": share("right_verdicts", "verdicts"),
-        "right lists": share("right_lists", "lists"),
+        "right verdicts": share(checks, "right_verdicts", "verdicts"),
+        "right lists": share(checks, "right_lists", "lists"),
         "goes on": persistence(texts),
     }
 
@@ -74,7 +68,8 @@ def low_rank_arm(
     for label, split in SPLITS.items():
         some = task.problems(split, problems)
         run = evaluate(policy, some, greedy(200), task=task, progress=False)
-        numbers = {"greedy": run["accuracy"]} | reflection(policy, task, some)
+        numbers = {"greedy": run["accuracy"]}
+        numbers |= reflection([result["response"] for result in run["results"]])
         straight = tries(policy, task, some, 8, instruction="solve", max_new_tokens=48)
         numbers |= {f"straight {k}": v for k, v in straight.items() if k.startswith("pass")}
         found |= {f"{name}, {label}": value for name, value in numbers.items()}

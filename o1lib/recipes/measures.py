@@ -70,6 +70,13 @@ def passed(right: Sequence[int], n: int) -> dict[str, float]:
     return {f"pass@{k}": rate for k, rate in pass_rates([(n, c) for c in right]).items()}
 
 
+def share(checks: Sequence, right: str, of: str) -> float:
+    """Of what checks of chains have counted, by the names of two counts: the share of one in the
+    other; a share of nothing is zero.
+    """
+    return sum(getattr(c, right) for c in checks) / max(1, sum(getattr(c, of) for c in checks))
+
+
 def tries(policy: Policy, task, problems, n: int = 16, **options) -> dict[str, float]:
     """pass@1, 2, 4, ... n and mean length of `n` samples of each problem; `options` are those of
     `evaluate` and `max_new_tokens`.

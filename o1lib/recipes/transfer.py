@@ -22,7 +22,7 @@ from o1lib.model.tokenizer import build_tokenizer
 from o1lib.policy import jug_traces
 from o1lib.policy.corpus import Mixture, solve_part, straight_part, think_part
 from o1lib.policy.jug_traces import check_chain
-from o1lib.recipes.measures import rows_of
+from o1lib.recipes.measures import rows_of, share
 from o1lib.tasks.jugs import Jugs
 
 STARTS = {
@@ -41,8 +41,8 @@ def start_of(name: str, tokens: int = 1_500_000, seed: int = 0) -> Policy:
     parts = {"jugs": (1, straight_part(Jugs(2)))}
     if STARTS[name]:
         parts["numbers"] = (5, STARTS[name])
-    share = sum(share for share, _ in parts.values()) / 5
-    config = TrainConfig(int(tokens * share), 1024, 1024, lr=2e-3)
+    whole = sum(part for part, _ in parts.values()) / 5  # of what the numbers alone would take
+    config = TrainConfig(int(tokens * whole), 1024, 1024, lr=2e-3)
     run = outputs_dir() / "experiments" / "starts" / f"{name}-{tokens}"
     train(network, Mixture(parts, tokenizer, seed), config, run, label=name)
     return Policy(network, tokenizer)
@@ -50,7 +50,7 @@ def start_of(name: str, tokens: int = 1_500_000, seed: int = 0) -> Policy:
 
 def about_jugs(policy: Policy, problems, n: int = 4) -> dict[str, float]:
     """Of `n` long chains on every problem: the share that is right, and what the truth says of what
-    they try. A share of nothing is zero.
+    they try.
     """
     task = Jugs(2)
     prompts = [task.prompt(p, "think") for p in problems]
@@ -58,15 +58,12 @@ def about_jugs(policy: Policy, problems, n: int = 4) -> dict[str, float]:
     pairs = [(p, c.text) for p, group in zip(problems, groups, strict=True) for c in group]
     checks = [check_chain(problem, text) for problem, text in pairs]
 
-    def share(right: str, of: str) -> float:
-        return sum(getattr(c, right) for c in checks) / max(1, sum(getattr(c, of) for c in checks))
-
     return {
         "success": sum(bool(task.verify(p, text)) for p, text in pairs) / len(pairs),
         "tries": sum(c.tries for c in checks) / len(checks),
-        "right tries": share("right_tries", "tries"),
-        "right verdicts": share("right_verdicts", "verdicts"),
-        "goes on": share("went_on", "failed"),
+        "right tries": share(checks, "right_tries", "tries"),
+        "right verdicts": share(checks, "right_verdicts", "verdicts"),
+        "goes on": share(checks, "went_on", "failed"),
     }
 
 
